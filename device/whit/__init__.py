@@ -1,0 +1,38 @@
+# whit: int8 neural networks under stock MicroPython.
+#
+#     import whit
+#     m = whit.load("kws.whit")
+#     y = m.predict(x)
+
+import sys
+
+VERSION = "0.1.0"
+
+
+def load(source, arena=None, kernels=None):
+    """Load a .whit model and check it; what returns can run without any further check.
+
+    source: a path, or any object with the buffer protocol. A buffer that is memory-mapped (ROMFS, frozen bytes) and
+        aligned to 4 bytes is used where it lies; a misaligned one is copied.
+    arena: a bytearray for the activations, at least as large as the file asks for; made here when None.
+    kernels: "native", "viper", or None for native where this board has it.
+
+    Raises ValueError for a file that cannot be used, MemoryError where the heap is too small, OSError for no file.
+    """
+    from . import check, model, reader
+
+    try:
+        name, blob = reader.read(source)
+        return model.Model(name, blob, check.check(name, blob), arena, kernels)
+    finally:
+        # What only loading needs gives its heap back.
+        for module in "check", "opset", "reader":
+            sys.modules.pop(__name__ + "." + module, None)
+            globals().pop(module, None)
+
+
+def info():
+    """One line: the version, the kernel set that load() would take, and why."""
+    from . import kernelset
+
+    return "whit " + VERSION + ", " + kernelset.describe()

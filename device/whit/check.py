@@ -1,0 +1,106 @@
+# The load-time check: after it, no step of the file can read or write outside the arena and the weights.
+#
+# It holds for any bytes, also for those a CRC cannot catch. What it does not promise: that the numbers mean anything.
+
+import struct
+from binascii import crc32
+
+from . import format as blob
+from . import opset
+
+
+def check(name, view):
+    # view: memoryview of the whole file -> (arena bytes, {section id: (offset, bytes)}, set of kernel ids)
+    def fail(text):
+        raise ValueError(name + " " + text)
+
+    if len(view) < blob.HEADER_BYTES or bytes(view[:4]) != blob.MAGIC:
+        fail("is not a .whit file; make one with: whit pack MODEL.tflite")
+    _, major, minor, count, size, crc, arena_bytes, _ = struct.unpack_from(blob.HEADER, view, 0)
+    if major != blob.VERSION[0]:
+        fail(
+            "has format %d.%d, this whit reads %d.x; %s"
+            % (major, minor, blob.VERSION[0], "update whit on the board" if major > blob.VERSION[0] else "pack it again")
+        )
+    if size != len(view):
+        fail("is %s: %d bytes, its header says %d; copy it again" % (_cut(view, size), len(view), size))
+    if crc32(view[blob.CRC_FROM :]) & 0xFFFFFFFF != crc:
+        fail("is corrupted: the CRC32 does not match; copy it again")
+    sections = {}
+    for i in range(count):
+        at = blob.HEADER_BYTES + blob.SECTION_BYTES * i
+        if at + blob.SECTION_BYTES > size:
+            fail("is broken: its section table does not fit; pack it again")
+        number, _, offset, length = struct.unpack_from(blob.SECTION, view, at)
+        if offset % blob.ALIGN or offset + length > size:
+            fail("is broken: section %d lies outside the file; pack it again" % number)
+        if number & blob.REQUIRED:
+            fail("needs section %d, which this whit does not know; update whit on the board" % number)
+        sections[number] = offset, length
+    for number in blob.TENSORS, blob.STEPS, blob.WEIGHTS:
+        if number not in sections:
+            fail("is broken: section %d is missing; pack it again" % number)
+    kernels = _steps(fail, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes)
+    _tensors(fail, view, sections[blob.TENSORS], arena_bytes)
+    return arena_bytes, sections, kernels
+
+
+def _cut(view, size):
+    return "truncated" if len(view) < size else "too long"
+
+
+def _steps(fail, view, section, weights_bytes, arena_bytes):
+    # Walk the step records: known kernels, sensible fields, every extent inside its memory.
+    at, length = section
+    end = at + length
+    used = set()
+    layouts = {}
+    for row in opset.KERNELS:
+        layouts[row[0]] = row, opset.struct_of(row), opset.fields_of(row)
+    while at < end:
+        if at + 4 > end or view[at] not in layouts:
+            fail(
+                "needs kernel %d, this whit has 1-%d; update whit on the board" % (view[at], opset.KERNELS[-1][0])
+            )
+        row, layout, fields = layouts[view[at]]
+        size = struct.calcsize(layout)
+        if view[at + 2] | view[at + 3] << 8 != size or at + size > end:
+            fail("is broken: a %s step of the wrong size; pack it again" % row[1])
+        values = struct.unpack_from(layout, view, at)[3:]
+        named = {}
+        for i in range(len(fields)):
+            named[fields[i][0]] = values[i]
+        extents = row[3](named)
+        if not extents:
+            fail("is broken: a %s step with impossible sizes; pack it again" % row[1])
+        for i in range(len(extents)):
+            field, code = fields[i]
+            limit = weights_bytes if code == "w" else arena_bytes
+            if (code != "s" and extents[i] < 1) or values[i] + extents[i] > limit or (code != "a" and values[i] & 3):
+                fail("is broken: field %s of a %s step leads outside its memory; pack it again" % (field, row[1]))
+        used.add(row[0])
+        at += size
+    return used
+
+
+def _tensors(fail, view, section, arena_bytes):
+    at, length = section
+    end = at + length
+    kinds = [0, 0]
+    while at < end:
+        if at + blob.TENSOR_BYTES > end:
+            fail("is broken: a tensor record does not fit; pack it again")
+        offset, count, scale, zero_point, kind, dtype, rank, letters = struct.unpack_from(blob.TENSOR, view, at)
+        at += blob.TENSOR_BYTES
+        size = 4 * rank + letters + (-letters & 3)
+        if at + size > end or kind > 1 or dtype >= len(blob.DTYPES) or not count or offset + count > arena_bytes:
+            fail("is broken: an input or output leads outside its memory; pack it again")
+        elements = 1
+        for i in range(rank):
+            elements *= struct.unpack_from("<I", view, at + 4 * i)[0]
+        if elements != count:
+            fail("is broken: the shape of an input or output does not match its size; pack it again")
+        kinds[kind] += 1
+        at += size
+    if not kinds[0] or not kinds[1]:
+        fail("is broken: it has no input or no output; pack it again")

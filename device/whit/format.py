@@ -1,0 +1,35 @@
+# The .whit file, as FORMAT.md specifies it: numbers shared by the writer on the PC and the reader on the board.
+
+MAGIC = b"WHIT"
+VERSION = (1, 0)  # a reader takes its own major version; a new minor only adds sections that may be skipped
+ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
+
+# magic, major, minor, section count, file bytes, CRC32 of all bytes from CRC_FROM on, arena bytes, reserved (0)
+HEADER = "<4sBBHIIII"
+HEADER_BYTES = 24
+CRC_FROM = 16
+SECTION = "<HHII"  # id, reserved (0), offset from the start of the file, bytes without padding
+SECTION_BYTES = 12
+
+TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST = 1, 2, 3, 4, 5
+REQUIRED = 0x8000  # a reader refuses a section it does not know if its id has this bit, and skips it otherwise
+
+# arena offset, elements, scale, zero point, kind, dtype, rank, name bytes; then u32[rank] shape, UTF-8 name, padding to 4
+TENSOR = "<IIfiBBBB"
+TENSOR_BYTES = 20
+INPUT, OUTPUT = 0, 1
+INT8, UINT8 = 0, 1
+DTYPES = ("int8", "uint8")
+
+SELFTEST_HEAD = "<HH"  # seed of noise(), reserved (0); then the outputs, one after another
+
+
+def noise(seed, buffer):
+    # Fill buffer with the self-test's input bytes: xorshift16 (7, 9, 8), low byte of each state. Seed 1-65535.
+    # 16 bits, so that a board's small integers hold it.
+    for i in range(len(buffer)):
+        seed ^= seed << 7 & 0xFFFF
+        seed ^= seed >> 9
+        seed ^= seed << 8 & 0xFFFF
+        buffer[i] = seed & 0xFF
+    return seed

@@ -1,0 +1,280 @@
+# A loaded model: its inputs and outputs in the arena, and the ways to run it.
+
+import struct
+from array import array
+
+from . import format as blob
+from . import kernelset
+
+
+class _Key:
+    # m[:] makes a slice object each time; one made here serves every copy.
+    def __getitem__(self, key):
+        return key
+
+
+_ALL = _Key()[:]
+
+
+class Tensor:
+    """An input or output: name, shape, dtype, scale, zero_point, and data, its bytes in the arena.
+
+    real = scale * (q - zero_point), where q is a byte of data taken as dtype ("int8" or "uint8").
+    """
+
+    def __init__(self, view, at, arena):
+        offset, self.size, self.scale, self.zero_point, self.kind, dtype, rank, letters = struct.unpack_from(
+            blob.TENSOR, view, at
+        )
+        at += blob.TENSOR_BYTES
+        self.dtype = blob.DTYPES[dtype]
+        self.shape = struct.unpack_from("<%dI" % rank, view, at)
+        at += 4 * rank
+        self.name = str(bytes(view[at : at + letters]), "utf-8")
+        self.end = at + letters + (-letters & 3)
+        self.data = memoryview(arena)[offset : offset + self.size]
+
+    def __repr__(self):
+        return "<%s %s %s>" % (self.name, self.dtype, self.shape)
+
+
+class Model:
+    """What whit.load() returns. See whit.load for where its memory comes from."""
+
+    def __init__(self, name, view, checked, arena, kernels):
+        arena_bytes, sections, used = checked
+        self.name = name
+        self.kernels, self._set = kernelset.select(kernels)
+        if hasattr(self._set, "prepare"):
+            self._set.prepare(used)
+        self._view = view
+        self._sections = sections
+        self._steps = self._section(blob.STEPS)
+        self._weights = self._section(blob.WEIGHTS)
+        self._arena = _arena(name, arena, arena_bytes)
+        self._end = len(self._steps)
+        self.arena_bytes = arena_bytes
+        self.inputs = []
+        self.outputs = []
+        at, length = sections[blob.TENSORS]
+        end = at + length
+        while at < end:
+            tensor = Tensor(view, at, self._arena)
+            (self.outputs if tensor.kind else self.inputs).append(tensor)
+            at = tensor.end
+
+    def _section(self, number):
+        at, length = self._sections[number]
+        return self._view[at : at + length]
+
+    @property
+    def labels(self):
+        """The class names that came with the model, a list of str; empty if there are none."""
+        if blob.LABELS not in self._sections:
+            return []
+        return str(bytes(self._section(blob.LABELS)), "utf-8").split("\n")
+
+    def run(self, x=None, y=None):
+        """Run once on quantized values, allocating nothing.
+
+        x, y: buffers of one byte per element, copied to the input and from the output; a tuple of buffers where
+        there are several; None to use inputs[i].data and outputs[i].data in place. Running overwrites the inputs.
+        """
+        if x is not None:
+            self._copy(self.inputs, x, True)
+        self._set.run(self._steps, self._weights, self._arena, 0, self._end)
+        if y is not None:
+            self._copy(self.outputs, y, False)
+
+    def _copy(self, tensors, buffers, inward):
+        several = isinstance(buffers, (tuple, list))
+        if (len(buffers) if several else 1) != len(tensors):
+            raise ValueError(
+                "%s has %d %s, %d buffers were given; give a tuple of one each"
+                % (
+                    self.name,
+                    len(tensors),
+                    "inputs" if inward else "outputs",
+                    len(buffers) if several else 1,
+                )
+            )
+        for i in range(len(tensors)):
+            buffer = buffers[i] if several else buffers
+            t = tensors[i]
+            try:
+                if len(buffer) != t.size:
+                    raise TypeError
+                if inward:
+                    t.data[_ALL] = buffer
+                else:
+                    buffer[_ALL] = t.data
+            except (TypeError, ValueError):
+                raise ValueError(
+                    "%s takes %d bytes of %s, %s was given; use a bytearray or array('b') of that length"
+                    % (t.name, t.size, t.dtype, _describe(buffer))
+                )
+
+    def predict(self, *xs):
+        """Run once on real values, one argument per input.
+
+        x: any sequence of numbers of the input's number of elements, nested as its shape or flat: lists, arrays,
+        buffers, ulab arrays. Returns array('f') of the output's elements, or a list of them for several outputs.
+        """
+        if len(xs) != len(self.inputs):
+            raise ValueError(
+                "%s has %d inputs, predict() was given %d; give one argument each" % (self.name, len(self.inputs), len(xs))
+            )
+        for i in range(len(xs)):
+            _quantize(self.inputs[i], xs[i])
+        self._set.run(self._steps, self._weights, self._arena, 0, self._end)
+        ys = [_dequantize(t) for t in self.outputs]
+        return ys[0] if len(ys) == 1 else ys
+
+    def steps(self):
+        """Run one kernel at a time: a generator that yields the number of the step it has just run."""
+        at = number = 0
+        while at < self._end:
+            size = self._steps[at + 2] | self._steps[at + 3] << 8
+            self._set.run(self._steps, self._weights, self._arena, at, at + size)
+            yield number
+            at += size
+            number += 1
+
+    def profile(self):
+        """Run once on what the arena holds; a list of (kernel name, microseconds), one per step."""
+        import time
+
+        names = self._kernel_names()
+        times = []
+        steps = self.steps()
+        start = time.ticks_us()
+        for number in steps:
+            times.append((names[number], time.ticks_diff(time.ticks_us(), start)))
+            start = time.ticks_us()
+        return times
+
+    def summary(self):
+        """Print what the model is and what it needs."""
+        print("%s: %d bytes, arena %d bytes, %s kernels" % (self.name, len(self._view), self.arena_bytes, self.kernels))
+        for title, tensors in ("in ", self.inputs), ("out", self.outputs):
+            for t in tensors:
+                print("  %s %s %s %s, real = %g * (q - %d)" % (title, t.name, t.dtype, t.shape, t.scale, t.zero_point))
+        if self.labels:
+            print("  labels " + ", ".join(self.labels))
+        names = self._kernel_names()
+        print("  %d steps: %s" % (len(names), " ".join(names)))
+
+    def _kernel_names(self):
+        from . import opset
+
+        rows = {}
+        for row in opset.KERNELS:
+            rows[row[0]] = row[1]
+        names = []
+        at = 0
+        while at < self._end:
+            names.append(rows[self._steps[at]])
+            at += self._steps[at + 2] | self._steps[at + 3] << 8
+        return names
+
+    def selftest(self):
+        """Run the golden vector of the file: True if every output byte is what the PC computed. Overwrites the arena."""
+        if blob.SELFTEST not in self._sections:
+            raise ValueError(self.name + " has no self-test; pack it again")
+        golden = self._section(blob.SELFTEST)
+        seed = golden[0] | golden[1] << 8
+        for t in self.inputs:
+            seed = blob.noise(seed, t.data)
+        self.run()
+        at = 4
+        for t in self.outputs:
+            if golden[at : at + t.size] != t.data:
+                return False
+            at += t.size
+        return at == len(golden)
+
+
+def _arena(name, arena, size):
+    if arena is None:
+        try:
+            return bytearray(size)
+        except MemoryError:
+            import gc
+
+            raise MemoryError(
+                "%s needs an arena of %d bytes in one block, %d are free in all; free memory before loading it"
+                % (name, size, gc.mem_free())
+            )
+    if not isinstance(arena, (bytearray, memoryview)) or len(arena) < size:
+        raise ValueError("%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena)))
+    from uctypes import addressof
+
+    if addressof(arena) & 3:
+        raise ValueError("the arena for %s is not aligned to 4 bytes; give a bytearray of its own" % name)
+    return arena
+
+
+def _describe(x):
+    try:
+        return "%s of %d" % (type(x).__name__, len(x))
+    except TypeError:
+        return type(x).__name__
+
+
+def _quantize(t, x):
+    # Real values -> the input's bytes: x / scale in float32, ties away from zero, saturating, as TFLM's QUANTIZE.
+    if not t.scale:
+        raise ValueError(t.name + " has no scale, so predict() cannot quantize for it; use run() with its bytes")
+    low = 0 if t.dtype == "uint8" else -128
+    cell = array("f", (t.scale, 0.0))  # rounds to float32 where this port's floats are wider
+    try:
+        n = _fill(t, _flat(x), cell, 0, low)
+    except TypeError:
+        n = -1
+    if n != t.size:
+        raise ValueError(
+            "%s takes %d numbers (%s), %s was given; give a sequence of that length" % (t.name, t.size, t.shape, _describe(x))
+        )
+
+
+def _flat(x):
+    # Arrays of several dimensions that have a buffer (ulab) are one run of numbers.
+    try:
+        return x if isinstance(x, (list, tuple, array)) else memoryview(x)
+    except TypeError:
+        return x
+
+
+def _fill(t, x, cell, at, low):
+    # Quantize the numbers of x, nested or not, to t.data[at:]; -> the end, or t.size + 1 if there are too many.
+    data = t.data
+    zero_point = t.zero_point - low
+    for v in x:
+        if isinstance(v, (list, tuple, array)):
+            at = _fill(t, v, cell, at, low)
+            continue
+        if at >= t.size:
+            return t.size + 1
+        cell[1] = v
+        cell[1] = cell[1] / cell[0]
+        v = cell[1]
+        if not -70000.0 < v < 70000.0:
+            if v != v:
+                raise ValueError("%s: element %d is not a number; clean the input" % (t.name, at))
+            v = 70000.0 if v > 0 else -70000.0
+        q = int(v)
+        v -= q
+        q += zero_point + (1 if v >= 0.5 else -1 if v <= -0.5 else 0)
+        data[at] = ((0 if q < 0 else 255 if q > 255 else q) + low) & 0xFF
+        at += 1
+    return at
+
+
+def _dequantize(t):
+    # -> array('f') of scale * (q - zero_point)
+    data, scale, zero_point = t.data, t.scale or 1.0, t.zero_point
+    flip = 0 if t.dtype == "uint8" else 128
+    y = array("f", bytes(4 * t.size))
+    for i in range(t.size):
+        y[i] = scale * ((data[i] ^ flip) - flip - zero_point)
+    return y

@@ -1,0 +1,140 @@
+# The kernels: whit's instruction set, shared by the packager, the runtime and the C build.
+#
+# A row is (id, name, fields, extents). `fields` lists "name:code" in the order they lie in a step record, after its
+# four-byte head (id u8, flags u8, size u16). Codes are
+#     a  u32, byte offset in the arena         w  u32, byte offset in the weights, a multiple of 4
+#     s  u32, byte offset of scratch in the arena, a multiple of 4
+#     I u32   i i32   H u16   B u8   b i8
+# and the widths only fall along a record, so that every field is aligned. Offsets come first; `extents(f)` gives, in
+# the same order, how many bytes the kernel may touch from each of them. It takes a dict of the fields, and returns ()
+# for fields that make no sense. The planner sizes scratch with it and the board checks files with it: what passes
+# cannot read or write outside the arena and the weights, whatever the other fields say.
+#
+# A kernel also needs device/kernels/NAME.c, device/whit/viper/NAME.py and a case table in tests/kernels.
+
+BOUNDED = 1  # step flag: weights >= -127, every shift >= 1 and |accumulator| < 2**29, proven by the packager
+
+_CONV = "x:a y:a w:w q:w s:s ih:H iw:H ic:H oh:H ow:H oc:H kh:B kw:B sy:B sx:B dy:B dx:B py:B px:B zi:b zo:b lo:b hi:b"
+_POOL = "x:a y:a ih:H iw:H c:H oh:H ow:H kh:B kw:B sy:B sx:B py:B px:B lo:b hi:b"
+
+
+def quads(n):
+    return (n + 3) // 4
+
+
+def quant_bytes(channels):
+    # Per four channels: bias i32[4], multiplier i32[4], right shift i8[4].
+    return 36 * quads(channels)
+
+
+def quad_bytes(channels, k):
+    # Quad blocks: [channels / 4][k / 4][4 channels][4 k], both padded to 4.
+    return 16 * quads(channels) * quads(k)
+
+
+def _slides(i, o, k, s, d, p):
+    # Every window starts before the input ends and ends after it starts.
+    return s and d and p <= (k - 1) * d and (o - 1) * s < i + p
+
+
+def _windows(f):
+    return _slides(f["ih"], f["oh"], f["kh"], f["sy"], f.get("dy", 1), f["py"]) and _slides(
+        f["iw"], f["ow"], f["kw"], f["sx"], f.get("dx", 1), f["px"]
+    )
+
+
+def _conv2d(f):
+    # Scratch: one patch of kh*kw*ic bytes, padded to quads.
+    k = f["kh"] * f["kw"] * f["ic"]
+    if not _windows(f):
+        return ()
+    return (
+        f["ih"] * f["iw"] * f["ic"],
+        f["oh"] * f["ow"] * f["oc"],
+        quad_bytes(f["oc"], k),
+        quant_bytes(f["oc"]),
+        4 * quads(k),
+    )
+
+
+def _depthwise(f):
+    if not _windows(f) or not f["ic"] or f["oc"] % f["ic"]:
+        return ()
+    return (
+        f["ih"] * f["iw"] * f["ic"],
+        f["oh"] * f["ow"] * f["oc"],
+        f["oc"] * f["kh"] * f["kw"],
+        quant_bytes(f["oc"]),
+        0,
+    )
+
+
+def _dense(f):
+    return f["rows"] * f["k"], f["rows"] * f["o"], quad_bytes(f["o"], f["k"]), quant_bytes(f["o"]), 0
+
+
+def _pool(f):
+    return (f["ih"] * f["iw"] * f["c"], f["oh"] * f["ow"] * f["c"]) if _windows(f) else ()
+
+
+def _add(f):
+    return f["n"], f["n"], f["n"]
+
+
+def _softmax(f):
+    n = f["rows"] * f["depth"]
+    return (n, n, 4 * f["entries"]) if f["depth"] <= 4095 and f["entries"] <= 256 else ()
+
+
+def _lookup(f):
+    return f["n"], f["n"], 256
+
+
+def _copy(f):
+    size = f["n0"] * f["n1"] * f["n2"] * f["n3"]
+    x = y = f["n3"]
+    for i in "012":
+        x += (f["n" + i] - 1) * f["x" + i]
+        y += (f["n" + i] - 1) * f["y" + i]
+    return (x, y) if 0 < size <= y else ()
+
+
+def _fill(f):
+    return (f["n"],)
+
+
+def _mean(f):
+    return (f["n"] * f["c"], f["c"]) if f["divisor"] else ()
+
+
+KERNELS = (
+    (1, "conv2d", _CONV, _conv2d),
+    (2, "depthwise", _CONV, _depthwise),
+    (3, "dense", "x:a y:a w:w q:w s:s k:I o:I rows:H zo:b lo:b hi:b", _dense),
+    (4, "average_pool", _POOL, _pool),
+    (5, "max_pool", _POOL, _pool),
+    (6, "add", "a:a b:a y:a n:I ma:i mb:i mo:i ea:b eb:b eo:b za:b zb:b zo:b lo:b hi:b", _add),
+    (7, "softmax", "x:a y:a t:w rows:I depth:H entries:H", _softmax),
+    (8, "lookup", "x:a y:a t:w n:I", _lookup),
+    (9, "copy", "x:a y:a n0:I n1:I n2:I n3:I x0:I x1:I x2:I y0:I y1:I y2:I", _copy),
+    (10, "fill", "y:a n:I value:b", _fill),
+    (11, "mean", "x:a y:a n:I divisor:I half:I bias:i m:i c:H e:b zo:b", _mean),
+)
+
+_STRUCT = {"a": "I", "w": "I", "s": "I"}
+
+
+def fields_of(row):
+    # [(name, code)] of a row, in the order of the record.
+    return [tuple(f.split(":")) for f in row[2].split()]
+
+
+def struct_of(row):
+    # The struct format of a whole record, head included and padded to four bytes.
+    codes = [_STRUCT.get(code, code) for _, code in fields_of(row)]
+    spare = -sum({"I": 4, "i": 4, "H": 2}.get(c, 1) for c in codes) % 4
+    return "<BBH" + "".join(codes) + "x" * spare
+
+
+def by_id():
+    return {row[0]: row for row in KERNELS}

@@ -1,0 +1,47 @@
+# From what the caller of load() gave to a buffer that holds the whole file, aligned for 32-bit loads.
+
+
+def read(source):
+    # -> (name for messages, memoryview). Copies only what it must.
+    if not isinstance(source, str):
+        view = memoryview(source)
+        return "model", view if _aligned(view) else _copy(view)
+    with open(source, "rb") as f:
+        try:
+            view = memoryview(f)  # a file of a memory-mapped file system
+            if _aligned(view):
+                return source, view
+        except TypeError:
+            pass
+        size = f.seek(0, 2)
+        f.seek(0)
+        buffer = _allocate(source, size)
+        if f.readinto(buffer) != size:
+            raise ValueError(source + " changed while it was read; copy it to the board again")
+    return source, memoryview(buffer)
+
+
+def _aligned(view):
+    try:
+        from uctypes import addressof
+    except ImportError:
+        return False
+    return addressof(view) & 3 == 0
+
+
+def _copy(view):
+    buffer = _allocate("model", len(view))
+    buffer[:] = view
+    return memoryview(buffer)
+
+
+def _allocate(name, size):
+    try:
+        return bytearray(size)
+    except MemoryError:
+        import gc
+
+        raise MemoryError(
+            "%s needs %d bytes of heap in one block, %d are free in all; load it before other imports or free memory"
+            % (name, size, gc.mem_free())
+        )

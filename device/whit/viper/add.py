@@ -1,0 +1,76 @@
+# y[i] = clamp(requantize(requantize((a[i] - za) << 20) + requantize((b[i] - zb) << 20)) + zo)
+
+from array import array
+
+from micropython import const
+
+from .requantize import CHUNK, acc, requantize
+
+# [fields]
+_A = const(1)
+_B = const(2)
+_Y = const(3)
+_N = const(4)
+_MA = const(5)
+_MB = const(6)
+_MO = const(7)
+_EA = const(32)
+_EB = const(33)
+_EO = const(34)
+_ZA = const(35)
+_ZB = const(36)
+_ZO = const(37)
+_LO = const(38)
+_HI = const(39)
+# [end]
+
+_other = array("i", bytes(4 * CHUNK))
+
+
+@micropython.viper
+def add(steps, at: int, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + at)
+    p8 = ptr8(int(p32))
+    x = ptr8(arena)
+    sums = ptr32(acc)
+    others = ptr32(_other)
+    sign = 1
+    sign <<= 31
+    za = (p8[_ZA] ^ 128) - 128
+    zb = (p8[_ZB] ^ 128) - 128
+    zo = (p8[_ZO] ^ 128) - 128
+    lo = (p8[_LO] ^ 128) - 128
+    hi = (p8[_HI] ^ 128) - 128
+    a = p32[_A]
+    b = p32[_B]
+    y = p32[_Y]
+    left = p32[_N]
+    while left > 0:
+        n = int(CHUNK)
+        if n > left:
+            n = left
+        i = 0
+        while i < n:
+            sums[i] = ((x[a + i] ^ 128) - 128 - za) << 20
+            others[i] = ((x[b + i] ^ 128) - 128 - zb) << 20
+            i += 1
+        requantize(acc, n, steps, at + _MA * 4, at + _EA, 0)
+        requantize(_other, n, steps, at + _MB * 4, at + _EB, 0)
+        i = 0
+        while i < n:
+            sums[i] = sums[i] + others[i]
+            i += 1
+        requantize(acc, n, steps, at + _MO * 4, at + _EO, 0)
+        i = 0
+        while i < n:
+            v = (sums[i] ^ sign) - sign + zo
+            if v < lo:
+                v = lo
+            if v > hi:
+                v = hi
+            x[y + i] = v
+            i += 1
+        a += n
+        b += n
+        y += n
+        left -= n

@@ -1,0 +1,41 @@
+# y[i, j, k, :] = x[i, j, k, :], a box of n0 x n1 x n2 runs of n3 bytes with a stride per dimension on each side
+
+from micropython import const
+
+# [fields]
+_X = const(1)
+_Y = const(2)
+_N0 = const(3)
+_N1 = const(4)
+_N2 = const(5)
+_N3 = const(6)
+_X0 = const(7)
+_X1 = const(8)
+_X2 = const(9)
+_Y0 = const(10)
+_Y1 = const(11)
+_Y2 = const(12)
+# [end]
+
+
+@micropython.viper
+def copy(steps, at: int, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + at)
+    a = ptr8(arena)
+    n3 = p32[_N3]
+    i = 0
+    while i < p32[_N0]:
+        j = 0
+        while j < p32[_N1]:
+            k = 0
+            while k < p32[_N2]:
+                x = p32[_X] + i * p32[_X0] + j * p32[_X1] + k * p32[_X2]
+                y = p32[_Y] + i * p32[_Y0] + j * p32[_Y1] + k * p32[_Y2]
+                end = x + n3
+                while x < end:
+                    a[y] = a[x]
+                    x += 1
+                    y += 1
+                k += 1
+            j += 1
+        i += 1

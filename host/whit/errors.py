@@ -1,0 +1,5 @@
+"""The one exception a user meets: its text is one sentence with what was found and what to do."""
+
+
+class WhitError(Exception):
+    """A mistake in a model, a file or a command; the command line prints its text and nothing else."""

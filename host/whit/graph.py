@@ -1,0 +1,72 @@
+"""The network between the stages of the packager: tensors, operators, and nothing of any file format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (q - zero_point). One scale, or one per index of dimension `axis`."""
+
+    scale: np.ndarray  # float32 [1 or channels]
+    zero_point: np.ndarray  # int64, same length
+    axis: int = 0
+
+    @property
+    def per_tensor(self) -> bool:
+        return len(self.scale) == 1
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An array of the graph; `data` holds the values of a constant and is None for an activation."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # a numpy type name: "int8", "uint8", "int32", "float32", ...
+    quantization: Quantization | None = None
+    data: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def scale(self) -> float:
+        """The scale of a per-tensor quantized tensor, a float32 held in a double; 0 where there is none."""
+        return float(self.quantization.scale[0]) if self.quantization else 0.0
+
+    @property
+    def zero_point(self) -> int:
+        return int(self.quantization.zero_point[0]) if self.quantization else 0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator. `kind` is its TFLite name; inputs and outputs index Graph.tensors, -1 for an absent input."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: dict[str, int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network. Operators stand in an order in which they can run."""
+
+    name: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    labels: tuple[str, ...] = ()
+
+
+def affine(scale: float, zero_point: int = 0) -> Quantization:
+    """Per-tensor quantization."""
+    return Quantization(np.array([scale], np.float32), np.array([zero_point], np.int64))

@@ -1,0 +1,77 @@
+"""What lowering makes of a graph: steps over buffers, in the terms of the board's kernels (whit.device.opset)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .device import opset
+
+ROWS = {row[1]: row for row in opset.KERNELS}
+WRITTEN = "y"  # the one arena field a kernel writes; it reads the others
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bytes `offset` and following of a buffer."""
+
+    buffer: int
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call.
+
+    `values` holds the fields of its opset row that are numbers, `arena` those of code a, `weights` the bytes behind
+    those of code w. The offsets themselves are the planner's and the writer's to choose.
+    """
+
+    kernel: str
+    name: str
+    values: dict[str, int]
+    arena: dict[str, Place]
+    weights: dict[str, bytes] = field(default_factory=dict)
+    flags: int = 0
+
+    def extents(self) -> dict[str, int]:
+        """Bytes that the kernel may touch from each of its offsets, scratch included."""
+        row = ROWS[self.kernel]
+        names = [name for name, code in opset.fields_of(row) if code in "aws"]
+        return dict(zip(names, row[3](self.values), strict=True))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, counted as the field counts them: padding included."""
+        v = self.values
+        if self.kernel == "conv2d":
+            return v["oh"] * v["ow"] * v["oc"] * v["kh"] * v["kw"] * v["ic"]
+        if self.kernel == "depthwise":
+            return v["oh"] * v["ow"] * v["oc"] * v["kh"] * v["kw"]
+        return v["rows"] * v["k"] * v["o"] if self.kernel == "dense" else 0
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the network; real = scale * (q - zero_point)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # "int8" or "uint8": what lies in the arena
+    scale: float
+    zero_point: int
+    buffer: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """A network ready to be planned and written. `buffers` holds the size in bytes of each."""
+
+    name: str
+    buffers: tuple[int, ...]
+    steps: tuple[Step, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    labels: tuple[str, ...]
+
+    def with_labels(self, labels: tuple[str, ...]) -> Program:
+        return replace(self, labels=labels)

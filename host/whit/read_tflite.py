@@ -1,0 +1,164 @@
+"""read: the bytes of a .tflite file -> Graph. Everything that is particular to TFLite ends here."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+
+import flatbuffers
+import numpy as np
+import tflite
+
+from .errors import WhitError
+from .graph import Graph, Operator, Quantization, Tensor
+from .tflite_schema import DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
+
+# What the flatbuffer accessors raise when an offset leads out of the file.
+_BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, UnicodeDecodeError)
+_MAX_ELEMENTS = 1 << 28  # of one tensor: far beyond any microcontroller, well within int64 arithmetic
+
+
+def read_tflite(data: bytes, name: str) -> Graph:
+    """Read a TFLite model.
+
+    Args:
+        data: the file.
+        name: what messages call the model, usually the file's name.
+
+    Raises:
+        WhitError: not a TFLite file, truncated, corrupted, or with more than one subgraph.
+    """
+    if len(data) < 8 or data[4:8] != FILE_IDENTIFIER:
+        found = "an empty file" if not data else f"{data[4:8]!r} at byte 4"
+        raise WhitError(f"{name}: not a TFLite model (found {found}, expected {FILE_IDENTIFIER!r}); give a .tflite file")
+    try:
+        return _read(data, name)
+    except _BROKEN as e:
+        raise WhitError(
+            f"{name}: the TFLite file is truncated or corrupted ({len(data)} bytes, {e}); export or copy it again"
+        ) from e
+
+
+def _read(data: bytes, name: str) -> Graph:
+    model = tflite.Model.GetRootAsModel(data, 0)
+    if model.SubgraphsLength() != 1:
+        raise WhitError(
+            f"{name}: {model.SubgraphsLength()} subgraphs are not supported (1 only); "
+            "export the model without control flow or variables"
+        )
+    sub = model.Subgraphs(0)
+    tensors = tuple(_tensor(model, sub.Tensors(i), i) for i in range(sub.TensorsLength()))
+    operators = tuple(_operator(model, sub.Operators(i), len(tensors)) for i in range(sub.OperatorsLength()))
+    inputs = _indices(sub.Inputs, sub.InputsLength(), len(tensors))
+    outputs = _indices(sub.Outputs, sub.OutputsLength(), len(tensors))
+    if not inputs or not outputs:
+        raise WhitError(f"{name}: the model has no inputs or no outputs; export it with both")
+    return Graph(name, tensors, operators, inputs, outputs, _labels(data, model))
+
+
+def _indices(get, length: int, tensors: int, optional: bool = False) -> tuple[int, ...]:
+    indices = tuple(int(get(i)) for i in range(length))
+    if any(not (-1 if optional else 0) <= i < tensors for i in indices):
+        raise IndexError(f"tensor index out of range: {indices} of {tensors}")
+    return indices
+
+
+def _tensor(model: tflite.Model, t: tflite.Tensor, index: int) -> Tensor:
+    name = t.Name().decode() if t.Name() else f"tensor_{index}"
+    shape = tuple(int(t.Shape(i)) for i in range(t.ShapeLength()))
+    if any(d < 0 for d in shape) or np.prod(shape, dtype=float) > _MAX_ELEMENTS:
+        raise ValueError(f"tensor {name} has the shape {shape}")
+    dtype = DTYPES.get(t.Type(), f"type {t.Type()}")
+    raw = model.Buffers(t.Buffer()).DataAsNumpy()
+    values = None
+    if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values() and dtype != "int4":
+        values = raw.tobytes()
+        wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if len(values) != wanted:
+            raise ValueError(f"tensor {name} has {len(values)} bytes of data, its shape {shape} needs {wanted}")
+        values = np.frombuffer(values, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+    return Tensor(name, shape, dtype, _quantization(t.Quantization(), shape, name), values)
+
+
+def _quantization(q, shape: tuple[int, ...], name: str) -> Quantization | None:
+    if q is None or not q.ScaleLength():
+        return None
+    scale = np.array(q.ScaleAsNumpy(), np.float32)
+    zero_point = np.zeros(len(scale), np.int64)
+    if q.ZeroPointLength():
+        zero_point = np.array(q.ZeroPointAsNumpy(), np.int64)
+    axis = q.QuantizedDimension()
+    if len(zero_point) != len(scale) or (len(scale) > 1 and (axis >= len(shape) or shape[axis] != len(scale))):
+        raise ValueError(f"tensor {name} has {len(scale)} scales and {len(zero_point)} zero points for {shape}")
+    if not np.all(np.isfinite(scale) & (scale > 0)):
+        raise WhitError(f"tensor {name}: a quantization scale is not a positive number; quantize the model again")
+    return Quantization(scale, zero_point, axis)
+
+
+def _operator(model: tflite.Model, op: tflite.Operator, tensors: int) -> Operator:
+    code = model.OperatorCodes(op.OpcodeIndex())
+    # Old files fill only the 8-bit field, new ones both; 127 there says to look at the other.
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    kind = OPERATORS.get(number, f"operator {number}")
+    if kind == "CUSTOM":
+        kind = f"CUSTOM {code.CustomCode().decode() if code.CustomCode() else ''}".strip()
+    options: dict[str, int | float] = {}
+    if kind in OPTIONS:
+        table, fields = OPTIONS[kind]
+        parsed = getattr(tflite, table)()
+        parsed.Init(op.BuiltinOptions().Bytes, op.BuiltinOptions().Pos)
+        options = {f: getattr(parsed, f)() for f in fields}
+    return Operator(
+        kind,
+        _indices(op.Inputs, op.InputsLength(), tensors, optional=True),
+        _indices(op.Outputs, op.OutputsLength(), tensors),
+        options,
+    )
+
+
+# Label files. The buffer named TFLITE_METADATA is itself a flatbuffer (schema: metadata_schema.fbs of tflite-support);
+# the files it names are in a zip archive behind the model. Field numbers, all of tables:
+_MODEL_SUBGRAPHS, _SUBGRAPH_OUTPUTS, _TENSOR_FILES, _FILE_NAME, _FILE_TYPE = 3, 3, 6, 0, 2
+_LABEL_TYPES = (2, 3)  # TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS
+
+
+def _labels(data: bytes, model: tflite.Model) -> tuple[str, ...]:
+    """The label names of the first output that has a label file; none if there is no metadata that says so."""
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() == METADATA_NAME.encode():
+            raw = model.Buffers(entry.Buffer()).DataAsNumpy()
+            if not isinstance(raw, np.ndarray):
+                return ()
+            name = _label_file(raw.tobytes())
+            return _label_lines(data, name) if name else ()
+    return ()
+
+
+def _label_file(metadata: bytes) -> str | None:
+    (start,) = struct.unpack_from("<I", metadata, 0)
+    root = flatbuffers.table.Table(metadata, start)
+    for subgraph in _tables(root, _MODEL_SUBGRAPHS):
+        for output in _tables(subgraph, _SUBGRAPH_OUTPUTS):
+            for file in _tables(output, _TENSOR_FILES):
+                kind = file.Offset(4 + 2 * _FILE_TYPE)
+                name = file.Offset(4 + 2 * _FILE_NAME)
+                if kind and name and metadata[kind + file.Pos] in _LABEL_TYPES:
+                    return file.String(name + file.Pos).decode()
+    return None
+
+
+def _tables(table, field: int):
+    offset = table.Offset(4 + 2 * field)
+    for i in range(table.VectorLen(offset) if offset else 0):
+        yield flatbuffers.table.Table(table.Bytes, table.Indirect(table.Vector(offset) + 4 * i))
+
+
+def _label_lines(data: bytes, name: str) -> tuple[str, ...]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            lines = archive.read(name).decode().splitlines()
+    except (zipfile.BadZipFile, KeyError, OSError):
+        raise ValueError(f"the metadata names the label file {name}, which is not behind the model") from None
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,117 @@
+"""write: a Program and its Plan -> the bytes of a .whit file, as FORMAT.md specifies them."""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+
+from . import reference
+from .device import format as blob
+from .device import opset
+from .errors import WhitError
+from .plan import Plan
+from .program import ROWS, Port, Program
+
+_SELFTEST_SEED = 0x5749
+
+
+def write(program: Program, plan: Plan) -> bytes:
+    """Serialize a planned program.
+
+    Raises:
+        WhitError: a value that the format's fields cannot hold.
+    """
+    weights, places = _weights(program)
+    sections = {
+        blob.TENSORS: _tensors(program, plan),
+        blob.STEPS: _steps(program, plan, places),
+        blob.WEIGHTS: weights,
+        blob.SELFTEST: _selftest(program),
+    }
+    if program.labels:
+        sections[blob.LABELS] = "\n".join(program.labels).encode()
+    body = bytearray()
+    table = bytearray()
+    start = blob.HEADER_BYTES + blob.SECTION_BYTES * len(sections)
+    for number, data in sections.items():
+        body += b"\0" * (-(start + len(body)) % blob.ALIGN)
+        table += struct.pack(blob.SECTION, number, 0, start + len(body), len(data))
+        body += data
+    body += b"\0" * (-len(body) % 4)
+    size = start + len(body)
+    tail = struct.pack(blob.HEADER, b"", 0, 0, 0, 0, 0, plan.arena_bytes, 0)[blob.CRC_FROM :] + table + body
+    head = struct.pack(
+        blob.HEADER, blob.MAGIC, *blob.VERSION, len(sections), size, binascii.crc32(tail), plan.arena_bytes, 0
+    )
+    return head[: blob.CRC_FROM] + tail
+
+
+def _weights(program: Program) -> tuple[bytes, dict[bytes, int]]:
+    """The WEIGHTS section, and where each array lies in it; equal arrays are stored once."""
+    section = bytearray()
+    places: dict[bytes, int] = {}
+    for step in program.steps:
+        for data in step.weights.values():
+            if data not in places:
+                section += b"\0" * (-len(section) % blob.ALIGN)
+                places[data] = len(section)
+                section += data
+    return bytes(section), places
+
+
+def _steps(program: Program, plan: Plan, places: dict[bytes, int]) -> bytes:
+    section = bytearray()
+    for i, step in enumerate(program.steps):
+        row = ROWS[step.kernel]
+        values = dict(step.values)
+        for name, place in step.arena.items():
+            values[name] = plan.offsets[place.buffer] + place.offset
+        for name, data in step.weights.items():
+            values[name] = places[data]
+        names = [name for name, _ in opset.fields_of(row)]
+        if "s" in names:
+            values["s"] = plan.scratch[i]
+        layout = opset.struct_of(row)
+        try:
+            section += struct.pack(layout, row[0], step.flags, struct.calcsize(layout), *(values[n] for n in names))
+        except struct.error as e:
+            raise WhitError(
+                f"{program.name}: layer '{step.name}' is too large for the file format ({e}); make it smaller"
+            ) from e
+    return bytes(section)
+
+
+def _tensors(program: Program, plan: Plan) -> bytes:
+    section = bytearray()
+    ports: Iterable[tuple[int, Port]] = [(blob.INPUT, p) for p in program.inputs]
+    ports = [*ports, *((blob.OUTPUT, p) for p in program.outputs)]
+    for kind, port in ports:
+        name = port.name.encode()[:255].decode(errors="ignore").encode()
+        section += struct.pack(
+            blob.TENSOR,
+            plan.offsets[port.buffer],
+            int(np.prod(port.shape)),
+            port.scale,
+            port.zero_point,
+            kind,
+            blob.DTYPES.index(port.dtype),
+            len(port.shape),
+            len(name),
+        )
+        section += struct.pack(f"<{len(port.shape)}I", *port.shape) + name + b"\0" * (-len(name) % 4)
+    return bytes(section)
+
+
+def _selftest(program: Program) -> bytes:
+    """A golden vector: the seed that makes the inputs, and the outputs of the reference executor."""
+    seed = _SELFTEST_SEED
+    inputs = []
+    for port in program.inputs:
+        data = bytearray(program.buffers[port.buffer])
+        seed = blob.noise(seed, data)
+        inputs.append(np.frombuffer(bytes(data), port.dtype).reshape(port.shape))
+    outputs = reference.run(program, inputs)
+    return struct.pack(blob.SELFTEST_HEAD, _SELFTEST_SEED, 0) + b"".join(o.tobytes() for o in outputs)

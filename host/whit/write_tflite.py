@@ -1,0 +1,106 @@
+"""Graph -> the bytes of a .tflite file: how tests and examples put a network before the reference interpreter."""
+
+from __future__ import annotations
+
+import flatbuffers
+import numpy as np
+import tflite
+
+from .graph import Graph, Operator, Quantization, Tensor
+from .tflite_schema import DTYPES, FILE_IDENTIFIER, OPERATORS, OPTIONS
+
+_CODES = {name: code for code, name in OPERATORS.items()}
+_TYPES = {name: code for code, name in DTYPES.items()}
+_FLOAT_OPTIONS = ("Beta", "Alpha")
+
+
+def write_tflite(graph: Graph) -> bytes:
+    """Write `graph` as a TFLite model of one subgraph; read_tflite() of the result gives the same graph."""
+    b = flatbuffers.Builder(1024)
+    constants = [t.data for t in graph.tensors if t.data is not None]
+    buffers = [_buffer(b, data) for data in [None, *constants]]
+    numbers = iter(range(1, len(buffers)))
+    tensors = [_tensor(b, t, next(numbers) if t.data is not None else 0) for t in graph.tensors]
+    kinds = sorted({op.kind for op in graph.operators})
+    operators = [_operator(b, op, kinds.index(op.kind)) for op in graph.operators]
+    fields = {
+        "Tensors": _offsets(b, tensors),
+        "Inputs": b.CreateNumpyVector(np.array(graph.inputs, np.int32)),
+        "Outputs": b.CreateNumpyVector(np.array(graph.outputs, np.int32)),
+        "Operators": _offsets(b, operators),
+    }
+    subgraph = _table(b, "SubGraph", fields)
+    codes = [_code(b, kind) for kind in kinds]
+    model = {
+        "Version": 3,
+        "OperatorCodes": _offsets(b, codes),
+        "Subgraphs": _offsets(b, [subgraph]),
+        "Description": b.CreateString(graph.name),
+        "Buffers": _offsets(b, buffers),
+    }
+    b.Finish(_table(b, "Model", model), FILE_IDENTIFIER)
+    return bytes(b.Output())
+
+
+def _table(b: flatbuffers.Builder, name: str, fields: dict) -> int:
+    getattr(tflite, f"{name}Start")(b)
+    for field, value in fields.items():
+        getattr(tflite, f"{name}Add{field}")(b, value)
+    return getattr(tflite, f"{name}End")(b)
+
+
+def _offsets(b: flatbuffers.Builder, items: list[int]) -> int:
+    b.StartVector(4, len(items), 4)
+    for item in reversed(items):
+        b.PrependUOffsetTRelative(item)
+    return b.EndVector()
+
+
+def _buffer(b: flatbuffers.Builder, data: np.ndarray | None) -> int:
+    if data is None:
+        return _table(b, "Buffer", {})
+    raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+    b.StartVector(1, len(raw), 16)  # the schema asks for 16-byte alignment
+    b.head -= len(raw)
+    b.Bytes[b.head : b.head + len(raw)] = raw.tobytes()
+    return _table(b, "Buffer", {"Data": b.EndVector()})
+
+
+def _tensor(b: flatbuffers.Builder, t: Tensor, buffer: int) -> int:
+    fields = {
+        "Shape": b.CreateNumpyVector(np.array(t.shape, np.int32)),
+        "Type": _TYPES[t.dtype],
+        "Buffer": buffer,
+        "Name": b.CreateString(t.name),
+    }
+    if t.quantization:
+        fields["Quantization"] = _quantization(b, t.quantization)
+    return _table(b, "Tensor", fields)
+
+
+def _quantization(b: flatbuffers.Builder, q: Quantization) -> int:
+    fields = {
+        "Scale": b.CreateNumpyVector(q.scale.astype(np.float32)),
+        "ZeroPoint": b.CreateNumpyVector(q.zero_point.astype(np.int64)),
+        "QuantizedDimension": q.axis,
+    }
+    return _table(b, "QuantizationParameters", fields)
+
+
+def _operator(b: flatbuffers.Builder, op: Operator, code: int) -> int:
+    fields = {
+        "OpcodeIndex": code,
+        "Inputs": b.CreateNumpyVector(np.array(op.inputs, np.int32)),
+        "Outputs": b.CreateNumpyVector(np.array(op.outputs, np.int32)),
+    }
+    if op.kind in OPTIONS:
+        table = OPTIONS[op.kind][0]
+        options = {k: float(v) if k in _FLOAT_OPTIONS else int(v) for k, v in op.options.items()}
+        fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, table)
+        fields["BuiltinOptions"] = _table(b, table, options)
+    return _table(b, "Operator", fields)
+
+
+def _code(b: flatbuffers.Builder, kind: str) -> int:
+    code = _CODES[kind]
+    return _table(b, "OperatorCode", {"DeprecatedBuiltinCode": min(code, 127), "BuiltinCode": code, "Version": 1})

@@ -1,0 +1,120 @@
+"""Write what is derived from the runtime's tables: C structs and dispatch, and the fields of the viper kernels.
+
+    python tools/generate_format.py            write the files
+    python tools/generate_format.py --check    exit 1 and name each file that differs
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "device"))
+from whit import format as blob  # noqa: E402
+from whit import opset  # noqa: E402
+
+HEADER = ROOT / "device/kernels/opset.h"
+DISPATCH = ROOT / "device/kernels/dispatch.h"
+FORMAT = ROOT / "FORMAT.md"
+NOTE = "// Generated from device/whit/opset.py by tools/generate_format.py; change it there."
+C_TYPES = {"I": "uint32_t", "i": "int32_t", "H": "uint16_t", "B": "uint8_t", "b": "int8_t"}
+WORDS = {
+    "a": "u32, offset in the arena",
+    "w": "u32, offset in WEIGHTS, multiple of 4",
+    "s": "u32, offset of scratch in the arena, multiple of 4",
+    "I": "u32",
+    "i": "i32",
+    "H": "u16",
+    "B": "u8",
+    "b": "i8",
+}
+
+
+def offsets(row) -> list[tuple[str, str, int, int]]:
+    """(name, code, byte offset, width) of each field of a record."""
+    at, found = 4, []
+    for name, code in opset.fields_of(row):
+        width = {"H": 2, "B": 1, "b": 1}.get(code, 4)
+        assert at % width == 0, (row[1], name)
+        found.append((name, code, at, width))
+        at += width
+    return found
+
+
+def header() -> str:
+    out = [NOTE, "#ifndef WHIT_OPSET_H", "#define WHIT_OPSET_H", "#include <stdint.h>", ""]
+    out += [f"#define STEP_BOUNDED {opset.BOUNDED}", ""]
+    for row in opset.KERNELS:
+        out.append("typedef struct {")
+        out.append("    uint8_t kernel, flags; uint16_t size;")
+        for name, code, _, _ in offsets(row):
+            out.append(f"    {C_TYPES.get(code, 'uint32_t')} {name};")
+        out.append(f"}} {row[1]}_step;")
+        size = struct.calcsize(opset.struct_of(row))
+        out += [f'_Static_assert(sizeof({row[1]}_step) == {size}, "{row[1]}: record size");', ""]
+    return "\n".join([*out, "#endif", ""])
+
+
+def dispatch() -> str:
+    out = [NOTE]
+    out += [f'#include "{row[1]}.c"' for row in opset.KERNELS]
+    out += ["", "static void dispatch(const uint8_t *step, const uint8_t *weights, uint8_t *arena) {", "    switch (*step) {"]
+    for row in opset.KERNELS:
+        out.append(f"    case {row[0]}: {row[1]}((const {row[1]}_step *)step, weights, arena); break;")
+    return "\n".join([*out, "    }", "}", ""])
+
+
+def viper(row, text: str) -> str:
+    """The kernel's module with its field constants, in units of each field's width, between the two marks."""
+    used = [
+        f"_{name.upper()} = const({at // width})"
+        for name, _, at, width in offsets(row)
+        if re.search(rf"\b_{name.upper()}\b", text.split("# [end]")[1])
+    ]
+    body = "\n".join(["# [fields]", *used, "# [end]"])
+    return re.sub(r"# \[fields\].*?# \[end\]", lambda _: body, text, flags=re.S)
+
+
+def between(text: str, name: str, body: str) -> str:
+    """`text` with what stands between the marks of `name` replaced."""
+    return re.sub(
+        rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + body + m[2], text, flags=re.S
+    )
+
+
+def format_page(text: str) -> str:
+    records = []
+    for row in opset.KERNELS:
+        size = struct.calcsize(opset.struct_of(row))
+        records.append(f"**{row[0]} {row[1]}**, {size} bytes\n\n| at | field | type |\n|---|---|---|\n")
+        records[-1] += "".join(f"| {at} | {name} | {WORDS[code]} |\n" for name, code, at, _ in offsets(row))
+    return between(text, "kernels", "\n".join(records))
+
+
+def files() -> dict[Path, str]:
+    out = {HEADER: header(), DISPATCH: dispatch()}
+    for row in opset.KERNELS:
+        path = ROOT / f"device/whit/viper/{row[1]}.py"
+        out[path] = viper(row, path.read_text())
+    if FORMAT.exists():
+        out[FORMAT] = format_page(FORMAT.read_text())
+    return out
+
+
+def main() -> int:
+    stale = [(p, t) for p, t in files().items() if not p.exists() or p.read_text() != t]
+    for path, text in stale:
+        if "--check" in sys.argv:
+            print(f"{path.relative_to(ROOT)} does not follow device/whit/opset.py; run: python tools/generate_format.py")
+        else:
+            path.write_text(text)
+            print(f"wrote {path.relative_to(ROOT)}")
+    assert blob.HEADER_BYTES == struct.calcsize(blob.HEADER)
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

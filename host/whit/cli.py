@@ -1,0 +1,262 @@
+"""The command line: one table of commands, each a function that calls one module and shows what it returns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import __version__, files
+from .errors import WhitError
+
+Arguments = argparse.Namespace
+Progress = Callable[..., None]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 for success, 1 for a difference that was looked for and found, 2 for a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="whit", description="Run int8 neural networks on microcontrollers under stock MicroPython."
+    )
+    parser.add_argument("--version", action="version", version=f"whit {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (summary, function, add_arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=function.__doc__)
+        add_arguments(command)
+        command.set_defaults(function=function)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.function(arguments)
+    except WhitError as e:
+        print(f"whit: {e}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 2
+    except KeyboardInterrupt:
+        print("whit: stopped", file=sys.stderr)
+        return 130
+
+
+def _table(title: str, *headings: str):
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i == 0 else "right")
+    return table
+
+
+def _show(table) -> None:
+    from rich.console import Console
+
+    # Piped into a file or a page, a table keeps its lines whole.
+    console = Console()
+    Console(width=None if console.is_terminal else 200, highlight=False).print(table)
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[Progress]:
+    """A bar on standard error, where that is a terminal: call with (done, total) or (step, done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(text, total=None)
+
+        def update(*progress) -> None:
+            *step, done, total = progress
+            bar.update(task, completed=done, total=total, description=" ".join([text, *step]))
+
+        yield update
+
+
+def _bytes(n: int) -> str:
+    return f"{n:,} bytes"
+
+
+# pack
+
+
+def _pack_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
+    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: the model's metadata")
+
+
+def _pack(a: Arguments) -> int:
+    """Pack an int8 TFLite model into a .whit file and print what a board needs for it."""
+    from .pack import pack
+
+    labels: tuple[str, ...] = ()
+    if a.labels:
+        try:
+            labels = tuple(line.strip() for line in files.read(a.labels).decode().splitlines() if line.strip())
+        except UnicodeDecodeError:
+            raise WhitError(f"{a.labels}: not a text file in UTF-8; give one class name per line") from None
+    packed = pack(files.read(a.model), a.model.name, labels)
+    output = a.output or a.model.with_suffix(".whit")
+    files.write(output, packed.blob)
+    about = _describe(output, packed.blob)
+    table = _table("", "needs", "")
+    table.add_row("blob", _bytes(about["blob_bytes"]))
+    table.add_row("arena", _bytes(about["arena_bytes"]))
+    table.add_row("largest heap block", _bytes(about["largest_block_bytes"]))
+    table.add_row("multiply-accumulates", f"{sum(s.macs for s in packed.program.steps):,}")
+    table.add_row("kernels", " ".join(about["kernels"]))
+    if about["labels"]:
+        table.add_row("labels", str(len(about["labels"])))
+    print(f"{output}: packed from {a.model.name}")
+    _show(table)
+    return 0
+
+
+# inspect
+
+
+def _inspect_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", type=Path, metavar="FILE.whit")
+    p.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def _describe(path: Path, data: bytes) -> dict:
+    from .inspect import describe
+
+    return describe(data, str(path))
+
+
+def _inspect(a: Arguments) -> int:
+    """Show what a .whit file holds, after the same check that a board makes."""
+    about = _describe(a.file, files.read(a.file))
+    if a.json:
+        print(json.dumps(about, indent=2))
+        return 0
+    table = _table("", str(a.file), "")
+    for key in ("format", "blob_bytes", "weights_bytes", "arena_bytes", "largest_block_bytes"):
+        value = about[key]
+        table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
+    for key in ("inputs", "outputs"):
+        for port in about[key]:
+            real = f"real = {port['scale']:g} * (q - {port['zero_point']})"
+            table.add_row(key[:-1], f"{port['name']} {port['dtype']} {tuple(port['shape'])}, {real}")
+    if about["labels"]:
+        table.add_row("labels", ", ".join(about["labels"]))
+    _show(table)
+    steps = _table("\nsteps", "", "kernel", "reads", "writes", "shape")
+    for i, step in enumerate(about["steps"]):
+        f = step["fields"]
+        image = f"{f['ih']}x{f['iw']} -> {f['oh']}x{f['ow']}" if "ih" in f else ""
+        reads = " ".join(str(f[k]) for k in "xab" if k in f)
+        steps.add_row(str(i), step["kernel"], reads, str(f["y"]), image)
+    _show(steps)
+    return 0
+
+
+# run
+
+
+def _heap(text: str) -> int:
+    units = {"k": 1 << 10, "m": 1 << 20}
+    unit = units.get(text[-1:].lower(), 1)
+    digits = text[:-1] if text[-1:].lower() in units else text
+    if not digits.isdecimal() or not int(digits):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes; write 200000, 200k or 2M")
+    return int(digits) * unit
+
+
+def _run_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("file", type=Path, metavar="FILE.whit")
+    p.add_argument("inputs", type=Path, nargs="+", metavar="INPUT.npy", help="one per input; first axis samples")
+    p.add_argument("-o", "--output", type=Path, action="append", metavar="OUTPUT.npy", help="one per output")
+    p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
+    p.add_argument("--heap", type=_heap, metavar="BYTES", help="heap of the interpreter, as on a board; default 8M")
+
+
+def _run(a: Arguments) -> int:
+    """Run samples through a .whit file under the unix port of MicroPython.
+
+    Integer arrays are quantized values and give quantized values back; float arrays are real values and give floats.
+    """
+    from . import simulate
+
+    blob = files.read(a.file)
+    about = _describe(a.file, blob)
+    targets = a.output or []
+    if targets and len(targets) != len(about["outputs"]):
+        raise WhitError(
+            f"{a.file}: the model has {len(about['outputs'])} outputs, {len(targets)} files were named; give one -o each"
+        )
+    inputs = [files.read_array(path) for path in a.inputs]
+    with _progress("running") as progress:
+        outputs = simulate.simulate(a.file, blob, inputs, a.kernels, a.heap or simulate.HEAP_BYTES, progress)
+    for target, array in zip(targets, outputs, strict=False):
+        files.write_array(target, array)
+        print(f"{target}: {array.dtype} {array.shape}")
+    if not targets:
+        for port, array in zip(about["outputs"], outputs, strict=True):
+            print(f"{port['name']} {array.dtype} {array.shape}")
+            for row in array.reshape(len(array), -1)[:10]:
+                named = f"  {about['labels'][row.argmax()]}" if len(about["labels"]) == row.size else ""
+                print(f"  {row}{named}")
+            if len(array) > 10:
+                print(f"  and {len(array) - 10} more; name a file with -o for all of them")
+    return 0
+
+
+# verify
+
+
+def _verify_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    p.add_argument("--samples", type=int, default=20, metavar="N", help="random inputs besides the extremes; default 20")
+    p.add_argument("--seed", type=int, default=0, metavar="S", help="of the random inputs; default 0")
+
+
+def _verify(a: Arguments) -> int:
+    """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
+    from .verify import verify
+
+    if a.samples < 0 or a.seed < 0:
+        raise WhitError(f"--samples {a.samples} --seed {a.seed}: give numbers that are not negative")
+    with _progress("verifying") as progress:
+        results = verify(files.read(a.model), a.model, a.samples, a.seed, progress)
+    table = _table("", "kernels", "samples", "output bytes", "differing")
+    for r in results:
+        table.add_row(r.kernels, str(r.samples), f"{r.compared:,}", f"{r.differing:,}")
+    print(f"{a.model.name} against tflite-micro")
+    _show(table)
+    return 1 if any(r.differing for r in results) else 0
+
+
+# demo
+
+
+def _demo_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
+
+
+def _demo(a: Arguments) -> int:
+    """Pack the digits model, load it in MicroPython, and read handwritten digits it has never seen."""
+    from .demo import demo
+
+    with _progress("reading digits") as progress:
+        text, status = demo(a.kernels, progress)
+    print(text)
+    return status
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Arguments], int], Callable[[argparse.ArgumentParser], None]]] = {
+    "pack": ("MODEL.tflite -> MODEL.whit, and what a board needs for it", _pack, _pack_arguments),
+    "inspect": ("what a .whit file holds", _inspect, _inspect_arguments),
+    "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
+    "verify": ("compare with TensorFlow Lite Micro, byte for byte", _verify, _verify_arguments),
+    "demo": ("see it work: handwritten digits", _demo, _demo_arguments),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Files of the user: read with a message, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .errors import WhitError
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        WhitError: there is no such file, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise WhitError(f"{path}: cannot be read ({e.strerror}); check the path") from None
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write to a new name beside `path`, then rename: what was there survives a full disk or a cut."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as e:
+        part.unlink(missing_ok=True)
+        raise WhitError(f"{path}: cannot be written ({e.strerror}); check the folder and the space on it") from None
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a .npy file."""
+    data = read(path)
+    try:
+        import io
+
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError):
+        raise WhitError(f"{path}: not a .npy file; save the samples with numpy.save()") from None
+    if not isinstance(array, np.ndarray):
+        raise WhitError(f"{path}: holds {len(array.files)} arrays (.npz); save one array with numpy.save()")
+    return array
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Save as .npy, under exactly this name."""
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write(path, buffer.getvalue())

@@ -1,0 +1,38 @@
+"""pack: the whole way from a .tflite file's bytes to a .whit file's bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .lower import lower
+from .plan import Plan, plan
+from .program import Program
+from .read_tflite import read_tflite
+from .write import write
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed model and the stages it came from."""
+
+    blob: bytes
+    program: Program
+    plan: Plan
+
+
+def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = ()) -> Packed:
+    """Pack an int8 TFLite model.
+
+    Args:
+        data: the .tflite file.
+        name: what messages call it.
+        labels: class names, one per output element; those in the model's metadata when empty.
+
+    Raises:
+        WhitError: the file is not a TFLite model whit can run; the text says why and what to do.
+    """
+    program = lower(read_tflite(data, name))
+    if labels:
+        program = program.with_labels(labels)
+    planned = plan(program)
+    return Packed(write(program, planned), program, planned)

@@ -1,0 +1,34 @@
+# What simulate.py runs under MicroPython: FOLDER int|float KERNELS COUNT.
+# FOLDER/inputs holds the samples one after another, each with all inputs; FOLDER/outputs gets the results alike.
+import sys
+from array import array
+
+import whit
+
+
+def main(folder, kind, kernels, count):
+    m = whit.load(folder + "/model.whit", kernels=kernels or None)
+    if kind == "float":
+        xs = [array("f", bytes(4 * t.size)) for t in m.inputs]
+    else:
+        xs = [bytearray(t.size) for t in m.inputs]
+        ys = tuple([bytearray(t.size) for t in m.outputs])
+    with open(folder + "/inputs", "rb") as source, open(folder + "/outputs", "wb") as target:
+        for i in range(int(count)):
+            for x in xs:
+                source.readinto(x)
+            if kind == "float":
+                out = m.predict(*xs)
+                ys = out if isinstance(out, list) else [out]
+            else:
+                m.run(tuple(xs), ys)
+            for y in ys:
+                target.write(y)
+            print(i)
+
+
+try:
+    main(*sys.argv[1:])
+except (ValueError, MemoryError, OSError) as e:
+    print(str(e).replace(sys.argv[1] + "/", ""), file=sys.stderr)
+    sys.exit(1)

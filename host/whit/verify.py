@@ -1,0 +1,79 @@
+"""verify: every kernel set against TensorFlow Lite Micro, byte for byte, on random and on extreme inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import oracle
+from .graph import Graph, Tensor
+from .pack import pack
+from .program import Port
+from .read_tflite import read_tflite
+from .simulate import KERNEL_SETS, simulate
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one kernel set did. Counts are of output bytes over all samples."""
+
+    kernels: str
+    samples: int
+    compared: int
+    differing: int
+
+
+def verify(
+    data: bytes,
+    path: Path,
+    samples: int = 20,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] = lambda kernels, done, total: None,
+) -> list[Result]:
+    """Compare on `samples` random inputs plus all-minimum, all-maximum and zero-point ones.
+
+    A model with float edges (QUANTIZE and DEQUANTIZE) is compared on its float values.
+    """
+    graph = read_tflite(data, path.name)
+    packed = pack(data, path.name)
+    rng = np.random.default_rng(seed)
+    inputs = [
+        samples_for(graph.tensors[i], port, samples, rng)
+        for i, port in zip(graph.inputs, packed.program.inputs, strict=True)
+    ]
+    expected = oracle.run(data, inputs, path.name)
+    results = []
+    for kernels in KERNEL_SETS:
+        got = simulate(path, packed.blob, inputs, kernels, progress=lambda d, n, k=kernels: progress(k, d, n))
+        results.append(Result(kernels, len(inputs[0]), *_compare(graph, expected, got)))
+    return results
+
+
+def samples_for(tensor: Tensor, port: Port, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` random inputs, then the three extremes, in the model's own data type, shaped (samples, *shape)."""
+    limits = np.iinfo(port.dtype)
+    shape = (count, *port.shape)
+    extremes = [np.full(port.shape, v) for v in (limits.min, limits.max, port.zero_point)]
+    if tensor.dtype != "float32":
+        random = rng.integers(limits.min, limits.max, shape, dtype=port.dtype, endpoint=True)
+        return np.concatenate([random, np.array(extremes).astype(port.dtype)])
+    # Real values over the whole range and past both ends; every other sample on the ties between two levels.
+    q = rng.uniform(limits.min - 8, limits.max + 8, shape)
+    q[::2] = np.floor(q[::2]) + 0.5
+    real = (np.concatenate([q, np.array(extremes)]) - port.zero_point) * port.scale
+    return real.astype(np.float32)
+
+
+def _compare(graph: Graph, expected: list[np.ndarray], got: list[np.ndarray]) -> tuple[int, int]:
+    """(output bytes compared, bytes that differ)."""
+    compared = differing = 0
+    for index, want, have in zip(graph.outputs, expected, got, strict=True):
+        dtype = np.dtype(graph.tensors[index].dtype)
+        a = np.ascontiguousarray(want.astype(dtype)).view(np.uint8).reshape(-1)
+        b = np.ascontiguousarray(have.astype(dtype)).view(np.uint8).reshape(-1)
+        compared += a.size
+        differing += int(np.count_nonzero(a != b))
+    return compared, differing

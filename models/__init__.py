@@ -1,0 +1,1 @@
+"""Example models, one folder each: how it is made, its card, its test vectors."""

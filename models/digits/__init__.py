@@ -1,0 +1,1 @@
+"""The digits example: model, test vectors and card."""

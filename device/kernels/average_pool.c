@@ -16,7 +16,8 @@ static void average_pool(const average_pool_step *s, const uint8_t *weights, uin
                         sum += x[((size_t)i * s->iw + j) * s->c + k];
                     }
                 }
-                *y++ = clamp(divide(sum, count / 2, count), s->lo, s->hi);
+                sum += sum > 0 ? count / 2 : -(count / 2);
+                *y++ = clamp(sum / count, s->lo, s->hi);
             }
         }
     }

@@ -1,7 +1,6 @@
-// y[k] = (requantize(bias + sum over n of x[i, k]) +- half) / divisor + zo, towards zero after the half is added
-// x [n][c] int8; y [c] int8. The fields choose among TFLM's three roundings of a mean; lower.py says which is when.
-// Cannot fail: check() ran at load.
-#include "pool.h"
+// y[k] = requantize(bias + sum over n of x[i, k]) + zo, where the multiplier holds 1 / n
+// x [n][c] int8; y [c] int8; bias is -n times the input's zero point. Cannot fail: check() ran at load.
+#include "whit.h"
 
 static void mean(const mean_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
@@ -11,7 +10,7 @@ static void mean(const mean_step *s, const uint8_t *weights, uint8_t *arena) {
         for (uint32_t i = 0; i < s->n; i++) {
             sum += x[(size_t)i * s->c + k];
         }
-        y[k] = clamp(divide(requantize(sum, s->m, s->e), s->half, s->divisor) + s->zo, -128, 127);
+        y[k] = clamp(requantize(sum, s->m, s->e) + s->zo, -128, 127);
     }
     (void)weights;
 }

@@ -187,14 +187,12 @@ typedef struct {
     uint32_t x;
     uint32_t y;
     uint32_t n;
-    uint32_t divisor;
-    uint32_t half;
     int32_t bias;
     int32_t m;
     uint16_t c;
     int8_t e;
     int8_t zo;
 } mean_step;
-_Static_assert(sizeof(mean_step) == 36, "mean: record size");
+_Static_assert(sizeof(mean_step) == 28, "mean: record size");
 
 #endif

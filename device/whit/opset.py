@@ -104,7 +104,7 @@ def _fill(f):
 
 
 def _mean(f):
-    return (f["n"] * f["c"], f["c"]) if f["divisor"] else ()
+    return f["n"] * f["c"], f["c"]
 
 
 KERNELS = (
@@ -118,7 +118,7 @@ KERNELS = (
     (8, "lookup", "x:a y:a t:w n:I", _lookup),
     (9, "copy", "x:a y:a n0:I n1:I n2:I n3:I x0:I x1:I x2:I y0:I y1:I y2:I", _copy),
     (10, "fill", "y:a n:I value:b", _fill),
-    (11, "mean", "x:a y:a n:I divisor:I half:I bias:i m:i c:H e:b zo:b", _mean),
+    (11, "mean", "x:a y:a n:I bias:i m:i c:H e:b zo:b", _mean),
 )
 
 _STRUCT = {"a": "I", "w": "I", "s": "I"}

@@ -385,15 +385,8 @@ def _pool_2d(low: _Lowering, op: Operator) -> None:
     low.add_step(kernel, values | {"c": channels} | low.clamp(y), {"x": source, "y": result})
 
 
-_IDENTITY = (1 << 30, -1)  # requantize(v) == v
-
-
 @_operator("MEAN")
 def _mean(low: _Lowering, op: Operator) -> None:
-    """TFLM has three roundings for MEAN; one kernel takes them all as numbers.
-
-    y = requantize(sum(x) + bias) divided by `divisor` to nearest (half = divisor / 2) or towards zero (half = 0).
-    """
     x, source = low.activation(0)
     y, result = low.result()
     given = low.constant(1, "int32", "axes")
@@ -406,18 +399,10 @@ def _mean(low: _Lowering, op: Operator) -> None:
         raise low.error(f"axes {axes} of {x.shape} are not supported", "take the mean over height and width")
     n = math.prod(x.shape[first:last])
     m, e = fp.quantize_multiplier(x.scale / y.scale)
-    if op.options["KeepDims"] and rank == 4 and sorted(axes) == [1, 2]:
-        # reference_integer_ops::Mean: rescale the sum, then divide to nearest.
-        values = {"bias": -x.zero_point * n, "m": m, "e": e, "divisor": n, "half": n // 2, "zo": y.zero_point}
-    elif x.scale == y.scale and x.zero_point == y.zero_point:
-        # reference_ops::Mean: the plain mean of the bytes, towards zero.
-        values = {"bias": 0, "m": _IDENTITY[0], "e": _IDENTITY[1], "divisor": n, "half": 0, "zo": 0}
-    else:
-        # reference_ops::QuantizedMeanOrSum: 1 / n goes into the multiplier.
-        extra = min(n.bit_length() - 1, 32, 31 - e)
-        values = {"bias": -x.zero_point * n, "m": (m << extra) // n, "e": e + extra, "divisor": 1, "half": 0}
-        values["zo"] = y.zero_point
-    values |= {"n": n, "c": low.field("channels", channels, 65535)}
+    # 1 / n goes into the multiplier, as far as the shift has room: QuantizedMeanOrSum in reference/reduce.h.
+    extra = min(n.bit_length() - 1, 32, 31 - e)
+    values = {"n": n, "c": low.field("channels", channels, 65535), "bias": -x.zero_point * n, "zo": y.zero_point}
+    values |= {"m": (m << extra) // n, "e": e + extra}
     if n > 1 << 23:
         raise low.error(f"the mean of {n} values can overflow int32", "reduce the image first")
     low.add_step("mean", values, {"x": source, "y": result})

@@ -84,16 +84,12 @@ def _dense(step: Step, arrays: Arrays) -> np.ndarray:
     return _finish(step, x @ w.T)
 
 
-def _divide(total: np.ndarray, half: int | np.ndarray, divisor: int | np.ndarray) -> np.ndarray:
-    """C's (total +- half) / divisor: away from zero by half, then towards zero."""
-    return np.sign(total) * ((np.abs(total) + half) // divisor)
-
-
 def _average_pool(step: Step, arrays: Arrays) -> np.ndarray:
     v = step.values
     x = arrays["x"].reshape(v["ih"], v["iw"], v["c"])
     count = _windows(np.ones_like(x), v, 0).sum((2, 3))
-    mean = _divide(_windows(x, v, 0).sum((2, 3)), count // 2, count)
+    total = _windows(x, v, 0).sum((2, 3))
+    mean = np.sign(total) * ((np.abs(total) + count // 2) // count)  # ties away from zero
     return np.clip(mean, v["lo"], v["hi"])
 
 
@@ -149,7 +145,7 @@ def _fill(step: Step, arrays: Arrays) -> np.ndarray:
 def _mean(step: Step, arrays: Arrays) -> np.ndarray:
     v = step.values
     total = arrays["x"].reshape(v["n"], v["c"]).sum(0, dtype=np.int64) + v["bias"]
-    return fp.clamp8(_divide(fp.requantize(total, v["m"], v["e"]), v["half"], v["divisor"]) + v["zo"])
+    return fp.clamp8(fp.requantize(total, v["m"], v["e"]) + v["zo"])
 
 
 KERNELS: dict[str, Callable[[Step, Arrays], np.ndarray | None]] = {

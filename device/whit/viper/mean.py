@@ -1,6 +1,4 @@
-# y[k] = (requantize(bias + sum over n of x[i, k]) +- half) / divisor + zo, towards zero after the half is added
-#
-# The fields choose among TFLM's three roundings of a mean; lower.py says which is when.
+# y[k] = requantize(bias + sum over n of x[i, k]) + zo, where the multiplier holds 1 / n
 
 from micropython import const
 
@@ -10,13 +8,11 @@ from .requantize import acc, requantize
 _X = const(1)
 _Y = const(2)
 _N = const(3)
-_DIVISOR = const(4)
-_HALF = const(5)
-_BIAS = const(6)
-_M = const(7)
-_C = const(16)
-_E = const(34)
-_ZO = const(35)
+_BIAS = const(4)
+_M = const(5)
+_C = const(12)
+_E = const(26)
+_ZO = const(27)
 # [end]
 
 
@@ -31,8 +27,6 @@ def mean(steps, at: int, weights, arena):
     sign <<= 31
     zo = (p8[_ZO] ^ 128) - 128
     c = p16[_C]
-    half = p32[_HALF]
-    divisor = p32[_DIVISOR]
     k = 0
     while k < c:
         total = p32[_BIAS]
@@ -43,12 +37,7 @@ def mean(steps, at: int, weights, arena):
             x += c
         sums[0] = total
         requantize(acc, 1, steps, at + _M * 4, at + _E, 0)
-        v = (sums[0] ^ sign) - sign
-        if v > 0:
-            v = (v + half) // divisor
-        else:
-            v = 0 - (half - v) // divisor
-        v += zo
+        v = (sums[0] ^ sign) - sign + zo
         if v < -128:
             v = -128
         if v > 127:

@@ -1,0 +1,32 @@
+"""assert_exact: one model through every way of running it, each output byte against TensorFlow Lite Micro."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from whit import oracle, reference
+from whit.pack import pack
+from whit.read_tflite import read_tflite
+from whit.simulate import KERNEL_SETS, simulate
+from whit.verify import samples_for
+
+
+def assert_exact(model: bytes, samples: int = 6, inputs: list[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Run random and extreme inputs (or the given ones) and compare; returns what the reference gave."""
+    graph = read_tflite(model, "case")
+    packed = pack(model, "case")
+    if inputs is None:
+        rng = np.random.default_rng(1)
+        pairs = zip(graph.inputs, packed.program.inputs, strict=True)
+        inputs = [samples_for(graph.tensors[i], port, samples, rng) for i, port in pairs]
+    expected = oracle.run(model, inputs, "case")
+    if all(x.dtype.kind in "iu" for x in inputs):
+        for i, sample in enumerate(zip(*inputs, strict=True)):
+            for want, got in zip(expected, reference.run(packed.program, sample), strict=True):
+                np.testing.assert_array_equal(got, want[i], "numpy reference")
+    for kernels in KERNEL_SETS:
+        got = simulate(Path("case.whit"), packed.blob, inputs, kernels)
+        for want, have in zip(expected, got, strict=True):
+            np.testing.assert_array_equal(have.reshape(-1), want.reshape(-1), f"{kernels} kernels")
+    return expected

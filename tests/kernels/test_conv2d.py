@@ -1,0 +1,58 @@
+"""conv2d against CONV_2D."""
+
+import pytest
+from exact import assert_exact
+from nets import RELU, RELU6, RELU_N1_TO_1, SAME, VALID, convolution
+
+CASES = {
+    # shapes
+    "pointwise": dict(k=(1, 1)),
+    "pointwise_odd_in": dict(x=(3, 4, 3), k=(1, 1), out=5),
+    "pointwise_5_in": dict(x=(3, 4, 5), k=(1, 1), out=3),
+    "pointwise_one_pixel": dict(x=(1, 1, 16), k=(1, 1), out=7),
+    "pointwise_stride_2": dict(x=(5, 6, 4), k=(1, 1), stride=(2, 2)),
+    "3x3": dict(),
+    "3x3_one_channel": dict(x=(7, 6, 1), out=1),
+    "3x3_rgb": dict(x=(9, 8, 3), out=8, stride=(2, 2)),
+    "3x3_odd_channels": dict(x=(5, 4, 7), out=9),
+    "10x4_first_layer": dict(x=(21, 10, 1), out=6, k=(10, 4), stride=(2, 2)),
+    "5x1": dict(k=(5, 1)),
+    "1x7": dict(x=(4, 9, 2), k=(1, 7)),
+    "even_kernel": dict(k=(2, 4), x=(5, 7, 3)),
+    "kernel_larger_than_image": dict(x=(2, 3, 4), k=(5, 7)),
+    "wide": dict(x=(2, 65, 2), out=3),
+    # stride, padding, dilation
+    "valid": dict(padding=VALID, x=(6, 7, 4)),
+    "valid_to_one_pixel": dict(padding=VALID, x=(3, 3, 5), out=6),
+    "stride_2_odd": dict(x=(7, 5, 4), stride=(2, 2)),
+    "stride_2_even": dict(x=(8, 6, 4), stride=(2, 2)),
+    "stride_2_valid": dict(x=(8, 7, 3), stride=(2, 2), padding=VALID),
+    "stride_uneven": dict(x=(7, 8, 3), stride=(2, 1)),
+    "stride_over_kernel": dict(x=(10, 11, 3), k=(2, 2), stride=(4, 3)),
+    "dilation_2": dict(x=(9, 9, 4), dilation=(2, 2)),
+    "dilation_uneven": dict(x=(9, 11, 3), dilation=(2, 3), padding=SAME),
+    "dilation_valid": dict(x=(9, 11, 3), dilation=(3, 2), padding=VALID),
+    "dilation_over_image": dict(x=(3, 3, 4), dilation=(4, 4)),
+    # zero points
+    "zero_point_low": dict(zi=-128, zo=-128),
+    "zero_point_high": dict(zi=127, zo=127),
+    "zero_point_odd": dict(zi=-7, zo=19, x=(6, 5, 3)),
+    # activations
+    "relu": dict(act=RELU, zo=-20),
+    "relu6": dict(act=RELU6, zo=-128, so=0.03),
+    "relu_n1_to_1": dict(act=RELU_N1_TO_1, so=0.02),
+    # values
+    "extreme_weights": dict(values="extreme", zi=-128),
+    "saturating": dict(so=0.0005),
+    "tiny_outputs": dict(so=50.0),
+    "left_shift": dict(x=(2, 2, 1), so=0.00011, bias=40),
+    "flushed_to_zero": dict(so=1e9),
+    "large_bias": dict(bias=1 << 30, so=1000.0),
+    "no_bias": dict(bias=None, zi=5),
+    "per_tensor_weights": dict(per_channel=False, zi=3),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_conv2d(name):
+    assert_exact(convolution(f"conv_{name}", **CASES[name]))

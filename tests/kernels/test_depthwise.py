@@ -1,0 +1,51 @@
+"""depthwise against DEPTHWISE_CONV_2D; `out` is the depth multiplier."""
+
+import pytest
+from exact import assert_exact
+from nets import RELU, RELU6, RELU_N1_TO_1, VALID, convolution
+
+CASES = {
+    # shapes
+    "3x3": dict(x=(5, 5, 8)),
+    "one_channel": dict(x=(6, 5, 1)),
+    "3_channels": dict(x=(6, 5, 3)),
+    "5_channels": dict(x=(4, 7, 5)),
+    "1x1": dict(k=(1, 1)),
+    "5x5": dict(k=(5, 5), x=(9, 8, 4)),
+    "10x8": dict(x=(13, 12, 1), out=8, k=(10, 8), stride=(2, 2)),
+    "3x1": dict(k=(3, 1)),
+    "1x4": dict(k=(1, 4)),
+    "kernel_larger_than_image": dict(x=(2, 3, 4), k=(7, 5)),
+    "one_pixel": dict(x=(1, 1, 6)),
+    # depth multiplier
+    "multiplier_2": dict(x=(5, 4, 3), out=2),
+    "multiplier_3": dict(x=(4, 4, 5), out=3),
+    "multiplier_8_of_1": dict(x=(6, 6, 1), out=8),
+    # stride, padding, dilation
+    "valid": dict(padding=VALID),
+    "stride_2_odd": dict(x=(7, 7, 4), stride=(2, 2)),
+    "stride_2_even": dict(x=(6, 8, 4), stride=(2, 2)),
+    "stride_2_valid": dict(x=(8, 7, 4), stride=(2, 2), padding=VALID),
+    "stride_uneven": dict(x=(7, 8, 3), stride=(1, 3)),
+    "dilation_2": dict(x=(9, 8, 4), dilation=(2, 2)),
+    "dilation_uneven": dict(x=(9, 8, 3), dilation=(3, 2), padding=VALID),
+    "dilation_multiplier": dict(x=(9, 8, 2), dilation=(2, 2), out=2),
+    # zero points and activations
+    "zero_point_low": dict(zi=-128, zo=-128),
+    "zero_point_high": dict(zi=127, zo=127),
+    "relu": dict(act=RELU, zo=-20),
+    "relu6": dict(act=RELU6, zo=-128, so=0.03),
+    "relu_n1_to_1": dict(act=RELU_N1_TO_1, so=0.01),
+    # values
+    "extreme_weights": dict(values="extreme", zi=127),
+    "saturating": dict(so=0.0003),
+    "left_shift": dict(so=0.0001, bias=40),
+    "large_bias": dict(bias=1 << 30, so=1000.0),
+    "no_bias": dict(bias=None, zi=5),
+    "per_tensor_weights": dict(per_channel=False, zi=3),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_depthwise(name):
+    assert_exact(convolution(f"depthwise_{name}", **{"out": 1, **CASES[name]}, depthwise=True))

@@ -1,0 +1,183 @@
+"""Networks of one or a few operators, written as TFLite files so that the reference can run them too."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from whit.graph import Graph, Operator, Quantization, Tensor, affine
+from whit.write_tflite import write_tflite
+
+SAME, VALID = 0, 1
+NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
+
+
+@dataclass
+class Net:
+    """A graph under construction. Tensors are named by what add() returns: their index."""
+
+    name: str
+    tensors: list[Tensor] = field(default_factory=list)
+    operators: list[Operator] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(zlib.crc32(self.name.encode()))
+
+    def tensor(self, shape, quantization=None, dtype="int8", data=None, name="") -> int:
+        name = name or f"t{len(self.tensors)}"
+        self.tensors.append(Tensor(name, tuple(shape), dtype, quantization, data))
+        return len(self.tensors) - 1
+
+    def activation(self, shape, scale=0.05, zero_point=0, dtype="int8") -> int:
+        return self.tensor(shape, affine(scale, zero_point), dtype)
+
+    def constant(self, values, dtype="int32", quantization=None) -> int:
+        data = np.array(values, dtype)
+        return self.tensor(data.shape, quantization, dtype, data)
+
+    def op(self, kind: str, inputs, outputs, **options) -> None:
+        self.operators.append(Operator(kind, tuple(inputs), tuple(outputs), options))
+
+    def graph(self, inputs, outputs) -> Graph:
+        return Graph(self.name, tuple(self.tensors), tuple(self.operators), tuple(inputs), tuple(outputs))
+
+    def tflite(self, inputs, outputs) -> bytes:
+        return write_tflite(self.graph(inputs, outputs))
+
+    def weights(self, shape, axis, scale, values="random", per_channel=True) -> int:
+        """int8 weights: "random" in [-127, 127], or "extreme": only -128 and 127."""
+        if values == "extreme":
+            data = self.rng.choice(np.array([-128, 127], np.int8), shape)
+        else:
+            data = self.rng.integers(-127, 128, shape).astype(np.int8)
+        n = shape[axis] if per_channel else 1
+        scales = (scale * self.rng.uniform(0.5, 1.5, n)).astype(np.float32) if n > 1 else np.array([scale], np.float32)
+        return self.tensor(shape, Quantization(scales, np.zeros(n, np.int64), axis), "int8", data)
+
+    def bias(self, n: int, reach: int, x: int, w: int) -> int:
+        q = self.tensors[w].quantization
+        assert q is not None
+        scale = (q.scale * np.float32(self.tensors[x].scale)).astype(np.float32)
+        values = self.rng.integers(-reach, reach + 1, n)
+        return self.constant(values, "int32", Quantization(scale, np.zeros(len(scale), np.int64), 0))
+
+
+def _out(size: int, k: int, stride: int, dilation: int, padding: int) -> int:
+    return -(-size // stride) if padding == SAME else (size - (k - 1) * dilation - 1) // stride + 1
+
+
+def convolution(
+    name,
+    x=(5, 5, 4),
+    out=4,
+    k=(3, 3),
+    stride=(1, 1),
+    dilation=(1, 1),
+    padding=SAME,
+    zi=0,
+    zo=0,
+    act=NONE,
+    so=None,
+    values="random",
+    per_channel=True,
+    bias=1000,
+    depthwise=False,
+) -> bytes:
+    """CONV_2D, or DEPTHWISE_CONV_2D where `out` is the depth multiplier."""
+    net = Net(name)
+    h, w, c = x
+    channels = c * out if depthwise else out
+    shape = (1, *k, channels) if depthwise else (channels, *k, c)
+    source = net.activation((1, h, w, c), 0.05, zi)
+    taps = math.prod(k) * (1 if depthwise else c)
+    weight = net.weights(shape, 3 if depthwise else 0, 0.01, values, per_channel)
+    oh, ow = (_out(s, k[i], stride[i], dilation[i], padding) for i, s in enumerate((h, w)))
+    # By default outputs spread over the whole range; so=... saturates them.
+    scale = so or 0.05 * 0.01 * 73 * 73 * math.sqrt(taps) / 60
+    y = net.activation((1, oh, ow, channels), scale, zo)
+    inputs = [source, weight] + ([net.bias(channels, bias, source, weight)] if bias is not None else [])
+    options = dict(Padding=padding, StrideH=stride[0], StrideW=stride[1], FusedActivationFunction=act)
+    options |= dict(DilationHFactor=dilation[0], DilationWFactor=dilation[1])
+    if depthwise:
+        options["DepthMultiplier"] = out
+    net.op("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", inputs, [y], **options)
+    return net.tflite([source], [y])
+
+
+def dense(name, k=8, o=4, rows=1, zi=0, zo=0, act=NONE, so=None, values="random", per_channel=False, bias=1000) -> bytes:
+    net = Net(name)
+    x = net.activation((rows, k), 0.05, zi)
+    w = net.weights((o, k), 0, 0.01, values, per_channel)
+    y = net.activation((rows, o), so or 0.05 * 0.01 * 73 * 73 * math.sqrt(k) / 60, zo)
+    inputs = [x, w] + ([net.bias(o, bias, x, w)] if bias is not None else [])
+    net.op("FULLY_CONNECTED", inputs, [y], FusedActivationFunction=act, WeightsFormat=0, KeepNumDims=0)
+    return net.tflite([x], [y])
+
+
+def pool(name, kind, x=(6, 6, 4), k=(2, 2), stride=(2, 2), padding=VALID, act=NONE, scale=0.05, zero_point=0) -> bytes:
+    net = Net(name)
+    h, w, c = x
+    source = net.activation((1, h, w, c), scale, zero_point)
+    oh, ow = (_out(s, k[i], stride[i], 1, padding) for i, s in enumerate((h, w)))
+    y = net.activation((1, oh, ow, c), scale, zero_point)
+    options = dict(Padding=padding, StrideH=stride[0], StrideW=stride[1], FilterHeight=k[0], FilterWidth=k[1])
+    net.op(kind, [source], [y], **options, FusedActivationFunction=act)
+    return net.tflite([source], [y])
+
+
+def add(name, shape=(1, 3, 3, 5), a=(0.05, 0), b=(0.05, 0), y=(0.1, 0), act=NONE, same=False) -> bytes:
+    net = Net(name)
+    left = net.activation(shape, *a)
+    right = left if same else net.activation(shape, *b)
+    out = net.activation(shape, *y)
+    net.op("ADD", [left, right], [out], FusedActivationFunction=act)
+    return net.tflite([left] if same else [left, right], [out])
+
+
+def softmax(name, shape=(1, 10), scale=0.1, zero_point=0, beta=1.0) -> bytes:
+    net = Net(name)
+    x = net.activation(shape, scale, zero_point)
+    y = net.activation(shape, 1 / 256, -128)
+    net.op("SOFTMAX", [x], [y], Beta=beta)
+    return net.tflite([x], [y])
+
+
+def unary(name, kind, x=(0.05, 0), y=(0.05, 0), **options) -> bytes:
+    """An elementwise operator over every int8 value."""
+    net = Net(name)
+    source = net.activation((1, 256), *x)
+    out = net.activation((1, 256), *y)
+    net.op(kind, [source], [out], **options)
+    return net.tflite([source], [out])
+
+
+def quantize(name, source, target, x=(0.05, 0), y=(0.05, 0)) -> bytes:
+    """QUANTIZE between int8 and uint8."""
+    net = Net(name)
+    a = net.activation((1, 256), *x, dtype=source)
+    b = net.activation((1, 256), *y, dtype=target)
+    net.op("QUANTIZE", [a], [b])
+    return net.tflite([a], [b])
+
+
+def mean(name, shape=(1, 5, 5, 6), axes=(1, 2), keep=True, x=(0.05, 0), y=(0.05, 0)) -> bytes:
+    net = Net(name)
+    source = net.activation(shape, *x)
+    reduced = {a % len(shape) for a in axes}
+    kept = [1 if i in reduced else d for i, d in enumerate(shape) if keep or i not in reduced]
+    out = net.activation(kept, *y)
+    net.op("MEAN", [source, net.constant(axes)], [out], KeepDims=keep)
+    return net.tflite([source], [out])
+
+
+def pad(name, shape=(1, 3, 4, 5), paddings=((0, 0), (1, 2), (3, 0), (0, 0)), zero_point=7, value=None) -> bytes:
+    net = Net(name)
+    x = net.activation(shape, 0.05, zero_point)
+    y = net.activation([b + d + a for d, (b, a) in zip(shape, paddings, strict=True)], 0.05, zero_point)
+    inputs = [x, net.constant(paddings)]
+    if value is not None:
+        inputs.append(net.constant([value], "int8", affine(0.05, zero_point)))
+    net.op("PAD" if value is None else "PADV2", inputs, [y])
+    return net.tflite([x], [y])

@@ -106,7 +106,9 @@ def convolution(
     return net.tflite([source], [y])
 
 
-def dense(name, k=8, o=4, rows=1, zi=0, zo=0, act=NONE, so=None, values="random", per_channel=False, bias=1000) -> bytes:
+def dense(
+    name, k=8, o=4, rows=1, zi=0, zo=0, act=NONE, so=None, values="random", per_channel=False, bias=1000
+) -> bytes:
     net = Net(name)
     x = net.activation((rows, k), 0.05, zi)
     w = net.weights((o, k), 0, 0.01, values, per_channel)

@@ -20,7 +20,12 @@ def check(name, view):
     if major != blob.VERSION[0]:
         fail(
             "has format %d.%d, this whit reads %d.x; %s"
-            % (major, minor, blob.VERSION[0], "update whit on the board" if major > blob.VERSION[0] else "pack it again")
+            % (
+                major,
+                minor,
+                blob.VERSION[0],
+                "update whit on the board" if major > blob.VERSION[0] else "pack it again",
+            )
         )
     if size != len(view):
         fail("is %s: %d bytes, its header says %d; copy it again" % (_cut(view, size), len(view), size))
@@ -59,9 +64,7 @@ def _steps(fail, view, section, weights_bytes, arena_bytes):
         layouts[row[0]] = row, opset.struct_of(row), opset.fields_of(row)
     while at < end:
         if at + 4 > end or view[at] not in layouts:
-            fail(
-                "needs kernel %d, this whit has 1-%d; update whit on the board" % (view[at], opset.KERNELS[-1][0])
-            )
+            fail("needs kernel %d, this whit has 1-%d; update whit on the board" % (view[at], opset.KERNELS[-1][0]))
         row, layout, fields = layouts[view[at]]
         size = struct.calcsize(layout)
         if view[at + 2] | view[at + 3] << 8 != size or at + size > end:

@@ -14,7 +14,7 @@ SECTION_BYTES = 12
 TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST = 1, 2, 3, 4, 5
 REQUIRED = 0x8000  # a reader refuses a section it does not know if its id has this bit, and skips it otherwise
 
-# arena offset, elements, scale, zero point, kind, dtype, rank, name bytes; then u32[rank] shape, UTF-8 name, padding to 4
+# arena offset, elements, scale, zero point, kind, dtype, rank, name bytes; then u32[rank] shape, name, padding to 4
 TENSOR = "<IIfiBBBB"
 TENSOR_BYTES = 20
 INPUT, OUTPUT = 0, 1

@@ -122,7 +122,8 @@ class Model:
         """
         if len(xs) != len(self.inputs):
             raise ValueError(
-                "%s has %d inputs, predict() was given %d; give one argument each" % (self.name, len(self.inputs), len(xs))
+                "%s has %d inputs, predict() was given %d; give one argument each"
+                % (self.name, len(self.inputs), len(xs))
             )
         for i in range(len(xs)):
             _quantize(self.inputs[i], xs[i])
@@ -178,7 +179,7 @@ class Model:
         return names
 
     def selftest(self):
-        """Run the golden vector of the file: True if every output byte is what the PC computed. Overwrites the arena."""
+        """Run the golden vector of the file: True if every output byte is what the PC computed."""
         if blob.SELFTEST not in self._sections:
             raise ValueError(self.name + " has no self-test; pack it again")
         golden = self._section(blob.SELFTEST)
@@ -206,7 +207,9 @@ def _arena(name, arena, size):
                 % (name, size, gc.mem_free())
             )
     if not isinstance(arena, (bytearray, memoryview)) or len(arena) < size:
-        raise ValueError("%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena)))
+        raise ValueError(
+            "%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena))
+        )
     from uctypes import addressof
 
     if addressof(arena) & 3:
@@ -233,7 +236,8 @@ def _quantize(t, x):
         n = -1
     if n != t.size:
         raise ValueError(
-            "%s takes %d numbers (%s), %s was given; give a sequence of that length" % (t.name, t.size, t.shape, _describe(x))
+            "%s takes %d numbers (%s), %s was given; give a sequence of that length"
+            % (t.name, t.size, t.shape, _describe(x))
         )
 
 

@@ -8,6 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
 
 from . import __version__, files
 from .errors import WhitError
@@ -41,18 +47,14 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def _table(title: str, *headings: str):
-    from rich.table import Table
-
+def _table(title: str, *headings: str) -> Table:
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="left" if i == 0 else "right")
     return table
 
 
-def _show(table) -> None:
-    from rich.console import Console
-
+def _show(table: Table) -> None:
     # Piped into a file or a page, a table keeps its lines whole.
     console = Console()
     Console(width=None if console.is_terminal else 200, highlight=False).print(table)
@@ -61,15 +63,12 @@ def _show(table) -> None:
 @contextmanager
 def _progress(text: str) -> Iterator[Progress]:
     """A bar on standard error, where that is a terminal: call with (done, total) or (step, done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with ProgressBar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(text, total=None)
 
-        def update(*progress) -> None:
+        def update(*progress: Any) -> None:
             *step, done, total = progress
             bar.update(task, completed=done, total=total, description=" ".join([text, *step]))
 
@@ -86,7 +85,7 @@ def _bytes(n: int) -> str:
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.tflite")
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
-    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: the model's metadata")
+    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
 
 
 def _pack(a: Arguments) -> int:
@@ -189,7 +188,7 @@ def _run(a: Arguments) -> int:
     targets = a.output or []
     if targets and len(targets) != len(about["outputs"]):
         raise WhitError(
-            f"{a.file}: the model has {len(about['outputs'])} outputs, {len(targets)} files were named; give one -o each"
+            f"{a.file}: the model has {len(about['outputs'])} outputs, {len(targets)} files were named; give one -o for each"
         )
     inputs = [files.read_array(path) for path in a.inputs]
     with _progress("running") as progress:
@@ -213,7 +212,7 @@ def _run(a: Arguments) -> int:
 
 def _verify_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.tflite")
-    p.add_argument("--samples", type=int, default=20, metavar="N", help="random inputs besides the extremes; default 20")
+    p.add_argument("--samples", type=int, default=20, metavar="N", help="random inputs beside the extremes; default 20")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the random inputs; default 0")
 
 

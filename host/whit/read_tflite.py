@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from collections.abc import Callable, Iterator
 
 import flatbuffers
 import numpy as np
@@ -31,7 +32,7 @@ def read_tflite(data: bytes, name: str) -> Graph:
     """
     if len(data) < 8 or data[4:8] != FILE_IDENTIFIER:
         found = "an empty file" if not data else f"{data[4:8]!r} at byte 4"
-        raise WhitError(f"{name}: not a TFLite model (found {found}, expected {FILE_IDENTIFIER!r}); give a .tflite file")
+        raise WhitError(f"{name}: not a TFLite model (found {found}, not {FILE_IDENTIFIER!r}); give a .tflite file")
     try:
         return _read(data, name)
     except _BROKEN as e:
@@ -57,7 +58,7 @@ def _read(data: bytes, name: str) -> Graph:
     return Graph(name, tensors, operators, inputs, outputs, _labels(data, model))
 
 
-def _indices(get, length: int, tensors: int, optional: bool = False) -> tuple[int, ...]:
+def _indices(get: Callable[[int], int], length: int, tensors: int, optional: bool = False) -> tuple[int, ...]:
     indices = tuple(int(get(i)) for i in range(length))
     if any(not (-1 if optional else 0) <= i < tensors for i in indices):
         raise IndexError(f"tensor index out of range: {indices} of {tensors}")
@@ -71,17 +72,16 @@ def _tensor(model: tflite.Model, t: tflite.Tensor, index: int) -> Tensor:
         raise ValueError(f"tensor {name} has the shape {shape}")
     dtype = DTYPES.get(t.Type(), f"type {t.Type()}")
     raw = model.Buffers(t.Buffer()).DataAsNumpy()
-    values = None
+    values: np.ndarray | None = None
     if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values() and dtype != "int4":
-        values = raw.tobytes()
         wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        if len(values) != wanted:
-            raise ValueError(f"tensor {name} has {len(values)} bytes of data, its shape {shape} needs {wanted}")
-        values = np.frombuffer(values, np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        if raw.size != wanted:
+            raise ValueError(f"tensor {name} has {raw.size} bytes of data, its shape {shape} needs {wanted}")
+        values = np.frombuffer(raw.tobytes(), np.dtype(dtype).newbyteorder("<")).reshape(shape)
     return Tensor(name, shape, dtype, _quantization(t.Quantization(), shape, name), values)
 
 
-def _quantization(q, shape: tuple[int, ...], name: str) -> Quantization | None:
+def _quantization(q: tflite.QuantizationParameters | None, shape: tuple[int, ...], name: str) -> Quantization | None:
     if q is None or not q.ScaleLength():
         return None
     scale = np.array(q.ScaleAsNumpy(), np.float32)
@@ -149,7 +149,7 @@ def _label_file(metadata: bytes) -> str | None:
     return None
 
 
-def _tables(table, field: int):
+def _tables(table: flatbuffers.table.Table, field: int) -> Iterator[flatbuffers.table.Table]:
     offset = table.Offset(4 + 2 * field)
     for i in range(table.VectorLen(offset) if offset else 0):
         yield flatbuffers.table.Table(table.Bytes, table.Indirect(table.Vector(offset) + 4 * i))

@@ -101,9 +101,7 @@ def _max_pool(step: Step, arrays: Arrays) -> np.ndarray:
 
 def _add(step: Step, arrays: Arrays) -> np.ndarray:
     v = step.values
-    a, b = (
-        fp.requantize((arrays[i].astype(np.int64) - v["z" + i]) << 20, v["m" + i], v["e" + i]) for i in ("a", "b")
-    )
+    a, b = (fp.requantize((arrays[i].astype(np.int64) - v["z" + i]) << 20, v["m" + i], v["e" + i]) for i in ("a", "b"))
     return np.clip(fp.requantize(a + b, v["mo"], v["eo"]) + v["zo"], v["lo"], v["hi"])
 
 

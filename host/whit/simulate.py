@@ -1,4 +1,4 @@
-"""Run a .whit file under the unix port of MicroPython: the runtime a board has, with its kernels, in a heap of any size."""
+"""Run a .whit file under the unix port of MicroPython: the runtime of a board, with its kernels, in any heap."""
 
 from __future__ import annotations
 
@@ -139,4 +139,6 @@ def _call(
     if process.returncode < 0 and not message:
         raise WhitError(f"{name}: the interpreter was stopped by signal {-process.returncode}; please report this")
     if message or process.returncode > 0:
-        raise WhitError(message.splitlines()[-1] if message else f"{name}: the interpreter stopped; use a larger --heap")
+        raise WhitError(
+            message.splitlines()[-1] if message else f"{name}: the interpreter stopped; use a larger --heap"
+        )

@@ -40,9 +40,7 @@ def requantize_table(x: Tensor, y: Tensor) -> bytes:
 
 def _relu(x: Tensor, y: Tensor, op: Operator, error: Error) -> bytes:
     m, e = fp.quantize_multiplier(x.scale / y.scale)
-    return _tabulate(
-        lambda q: _clamp8(max(y.zero_point, int(fp.requantize(q - x.zero_point, m, e)) + y.zero_point))
-    )
+    return _tabulate(lambda q: _clamp8(max(y.zero_point, int(fp.requantize(q - x.zero_point, m, e)) + y.zero_point)))
 
 
 def _relu6(x: Tensor, y: Tensor, op: Operator, error: Error) -> bytes:
@@ -58,9 +56,7 @@ def _leaky_relu(x: Tensor, y: Tensor, op: Operator, error: Error) -> bytes:
     ratio = np.float32(x.scale) / np.float32(y.scale)
     alpha = np.float32(x.scale) * np.float32(op.options["Alpha"]) / np.float32(y.scale)
     slopes = fp.quantize_multiplier(float(alpha)), fp.quantize_multiplier(float(ratio))
-    return _tabulate(
-        lambda q: _clamp8(y.zero_point + int(fp.requantize(q - x.zero_point, *slopes[q >= x.zero_point])))
-    )
+    return _tabulate(lambda q: _clamp8(y.zero_point + int(fp.requantize(q - x.zero_point, *slopes[q >= x.zero_point]))))
 
 
 def _fixed_q4(x: Tensor) -> tuple[int, int, int]:
@@ -106,7 +102,8 @@ def _sat16(v: int) -> int:
 def _high_mul16(a: int, b: int) -> int:
     """SaturatingRoundingDoublingHighMul of int16; it truncates towards zero after the nudge."""
     product = a * b
-    return _sat16(int(math.trunc((product + (1 << 14 if product >= 0 else 1 - (1 << 14))) / (1 << 15))))
+    nudge = 1 << 14 if product >= 0 else 1 - (1 << 14)
+    return _sat16(math.trunc((product + nudge) / (1 << 15)))
 
 
 def _hard_swish(x: Tensor, y: Tensor, op: Operator, error: Error) -> bytes:

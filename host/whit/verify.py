@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def verify(
     expected = oracle.run(data, inputs, path.name)
     results = []
     for kernels in KERNEL_SETS:
-        got = simulate(path, packed.blob, inputs, kernels, progress=lambda d, n, k=kernels: progress(k, d, n))
+        got = simulate(path, packed.blob, inputs, kernels, progress=partial(progress, kernels))
         results.append(Result(kernels, len(inputs[0]), *_compare(graph, expected, got)))
     return results
 

@@ -113,7 +113,7 @@ def build_metadata():
 class AlignedBuilder(flatbuffers.Builder):
     """Keeps tensor data 16-byte aligned, as `force_align` in the TFLite schema asks; the object API forgets it."""
 
-    def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803 (overrides flatbuffers)
+    def StartVector(self, elemSize, numElems, alignment):
         return super().StartVector(elemSize, numElems, 16 if elemSize == 1 else alignment)
 
 

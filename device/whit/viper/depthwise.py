@@ -100,9 +100,7 @@ def depthwise(steps, at: int, weights, arena):
                 bias = ptr32(int(ptr8(weights)) + q)
                 i = 0
                 while i < n:
-                    _tap_sum(
-                        steps, at, weights, arena, r * p8[_SY] - p8[_PY], c * p8[_SX] - p8[_PX], o + i, i
-                    )
+                    _tap_sum(steps, at, weights, arena, r * p8[_SY] - p8[_PY], c * p8[_SX] - p8[_PX], o + i, i)
                     sums[i] = sums[i] + bias[i]
                     i += 1
                 requantize(acc, n, weights, q + 16, q + 32, 1)

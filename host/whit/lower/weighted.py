@@ -1,0 +1,108 @@
+"""The operators with weights: convolutions and dense layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import fixedpoint as fp
+from .. import layout
+from ..device import opset
+from ..graph import Operator, Tensor
+from .geometry import image, windows
+from .lowering import Lowering, operator
+
+
+def _multipliers(low: Lowering, x: Tensor, w: Tensor, y: Tensor, axis: int) -> list[tuple[int, int]]:
+    """(multiplier, right shift) per output channel, as TFLM rounds scale(x) * scale(w) / scale(y)."""
+    assert low.op is not None and w.quantization is not None
+    scales = w.quantization.scale
+    if len(scales) == 1 and low.op.kind == "FULLY_CONNECTED":
+        # TFLM takes this one product in float32.
+        reals = [float(np.float32(x.scale) * scales[0]) / y.scale]
+    else:
+        if len(scales) > 1 and w.quantization.axis != axis:
+            raise low.error(
+                f"its weights have scales along dimension {w.quantization.axis}", f"whit needs dimension {axis}"
+            )
+        reals = [x.scale * float(s) / y.scale for s in scales]
+    channels = w.shape[axis]
+    return [fp.quantize_multiplier(r) for r in (reals * channels if len(reals) == 1 else reals)]
+
+
+def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarray, bytes, int]:
+    """What the three kernels with weights share.
+
+    Returns int8 weights [channels, k], the quant blocks with the input's zero point folded into the bias, and flags.
+    """
+    assert low.op is not None
+    data = low.constant(1, "int8", "weights")
+    if data is None:
+        raise low.error("has no weights", "export the model again")
+    w = low.tensor(low.op.inputs[1])
+    if w.quantization is None or np.any(w.quantization.zero_point != 0):
+        raise low.error("its weights are not symmetric (zero point 0)", "convert with int8 quantization, not uint8")
+    if data.size == 0:
+        raise low.error(f"its weights have the shape {data.shape}", "export the model again")
+    weights = np.moveaxis(data, axis, 0).reshape(data.shape[axis], -1)
+    channels = len(weights)
+    bias = low.constant(2, "int32", "bias")
+    bias = np.zeros(channels, np.int64) if bias is None else bias.astype(np.int64).reshape(-1)
+    if len(bias) != channels or y.shape[-1] != channels:
+        raise low.error(f"has {len(bias)} biases and {channels} channels for the output {y.shape}", "export it again")
+    folded = bias - x.zero_point * weights.sum(1, dtype=np.int64)
+    reach = np.abs(folded) + 128 * np.abs(weights.astype(np.int64)).sum(1)
+    if low.op.kind == "FULLY_CONNECTED":  # dense_blocks() stores even k as w + 128 and takes x - 128 for odd k
+        folded = folded + 128 * weights[:, 1::2].sum(1, dtype=np.int64)
+        reach = np.abs(folded) + 256 * 256 * weights.shape[1]
+    pairs = _multipliers(low, x, w, y, axis)
+    multiplier = np.array([m for m, _ in pairs], np.int64)
+    shift = np.array([e for _, e in pairs], np.int64)
+    bounded = weights.min() >= -127 and shift.min() >= 1 and reach.max() < 1 << 29
+    quant = layout.quant_blocks(fp.wrap32(folded), multiplier, shift)
+    return weights, quant, opset.BOUNDED if bounded else 0
+
+
+@operator("CONV_2D")
+def _conv_2d(low: Lowering, op: Operator) -> None:
+    x, source = low.activation(0)
+    y, result = low.result()
+    weights, quant, flags = _weighted(low, x, y, 0)
+    shape = low.tensor(op.inputs[1]).shape
+    channels = image(low, x)[2]
+    if len(shape) != 4 or shape[3] != channels:
+        groups = f" ({channels // shape[3]} groups)" if len(shape) == 4 and channels % shape[3] == 0 else ""
+        raise low.error(f"weights {shape} over {channels} channels{groups} are not supported", "use groups=1")
+    values = windows(low, op, x, y, shape[1:3])
+    values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
+    blocks = {"w": layout.quad_blocks(weights), "q": quant}
+    low.add_step("conv2d", values, {"x": source, "y": result}, blocks, flags)
+
+
+@operator("DEPTHWISE_CONV_2D")
+def _depthwise_conv_2d(low: Lowering, op: Operator) -> None:
+    x, source = low.activation(0)
+    y, result = low.result()
+    weights, quant, flags = _weighted(low, x, y, 3)
+    shape = low.tensor(op.inputs[1]).shape
+    channels = image(low, x)[2]
+    if len(shape) != 4 or shape[0] != 1 or shape[3] % channels:
+        raise low.error(f"weights {shape} over {channels} channels are not supported", "export the model again")
+    values = windows(low, op, x, y, shape[1:3])
+    values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
+    low.add_step("depthwise", values, {"x": source, "y": result}, {"w": weights.tobytes(), "q": quant}, flags)
+
+
+@operator("FULLY_CONNECTED")
+def _fully_connected(low: Lowering, op: Operator) -> None:
+    if op.options.get("WeightsFormat", 0):
+        raise low.error("has shuffled weights", "export it with the default weights format")
+    x, source = low.activation(0)
+    y, result = low.result()
+    weights, quant, flags = _weighted(low, x, y, 0)
+    o, k = weights.shape
+    rows = x.size // k
+    if len(low.tensor(op.inputs[1]).shape) != 2 or rows * k != x.size or rows * o != y.size:
+        raise low.error(f"weights ({o}, {k}) do not take {x.shape} to {y.shape}", "export the model again")
+    values = {"k": k, "o": o, "rows": low.field("rows", rows, 65535), "zo": y.zero_point} | low.clamp(y)
+    blocks = {"w": layout.dense_blocks(weights), "q": quant}
+    low.add_step("dense", values, {"x": source, "y": result}, blocks, flags)

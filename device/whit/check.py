@@ -24,7 +24,7 @@ def check(name, view):
                 major,
                 minor,
                 blob.VERSION[0],
-                "update whit on the board" if major > blob.VERSION[0] else "pack it again",
+                "update whit here" if major > blob.VERSION[0] else "pack it again",
             )
         )
     if size != len(view):

@@ -188,7 +188,8 @@ def _run(a: Arguments) -> int:
     targets = a.output or []
     if targets and len(targets) != len(about["outputs"]):
         raise WhitError(
-            f"{a.file}: the model has {len(about['outputs'])} outputs, {len(targets)} files were named; give one -o for each"
+            f"{a.file}: the model has {len(about['outputs'])} outputs, {len(targets)} files were named; "
+            "give one -o for each"
         )
     inputs = [files.read_array(path) for path in a.inputs]
     with _progress("running") as progress:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import device, prebuilt
+import whit.prebuilt
+
+from . import device
 from .errors import WhitError
 from .inspect import describe
 
@@ -41,7 +43,7 @@ def search_path() -> Iterator[dict[str, str]]:
     """The environment in which the unix port finds the package `whit` and the native kernels, as on a board."""
     with tempfile.TemporaryDirectory(prefix="whit-") as folder:
         (Path(folder) / "whit").symlink_to(Path(device.__file__).parent)
-        yield os.environ | {"MICROPYPATH": f"{folder}:{Path(prebuilt.__file__).parent}:.frozen"}
+        yield os.environ | {"MICROPYPATH": f"{folder}:{Path(whit.prebuilt.__file__).parent}:.frozen"}
 
 
 def simulate(
@@ -139,6 +141,4 @@ def _call(
     if process.returncode < 0 and not message:
         raise WhitError(f"{name}: the interpreter was stopped by signal {-process.returncode}; please report this")
     if message or process.returncode > 0:
-        raise WhitError(
-            message.splitlines()[-1] if message else f"{name}: the interpreter stopped; use a larger --heap"
-        )
+        raise WhitError(message.splitlines()[-1] if message else f"{name}: the interpreter stopped; enlarge --heap")

@@ -67,9 +67,7 @@ def _softmax(low: Lowering, op: Operator) -> None:
     x, source = low.activation(0)
     y, result = low.result()
     if y.scale != 1 / 256 or y.zero_point != -128:
-        raise low.error(
-            f"has the output scale {y.scale:g} and zero point {y.zero_point}", "TFLite fixes 1/256 and -128"
-        )
+        raise low.error(f"has output scale {y.scale:g} and zero point {y.zero_point}", "TFLite fixes 1/256 and -128")
     depth = x.shape[-1] if x.shape else 1
     table = exp_table(x.scale, float(op.options["Beta"]), low.error)
     values = {"rows": x.size // depth, "depth": low.field("depth", depth, 4095), "entries": len(table)}

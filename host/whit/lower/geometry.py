@@ -28,7 +28,7 @@ def windows(low: Lowering, op: Operator, x: Tensor, y: Tensor, kernel: tuple[int
         expected = -(-i // stride) if same and stride > 0 else (i - reach) // max(stride, 1) + 1
         if stride < 1 or dilation < 1 or o != expected:
             raise low.error(
-                f"stride {stride}, dilation {dilation} and kernel {k} over {i} do not give {o}",
+                f"stride {stride}, dilation {dilation}, kernel {k} over {i} do not give {o}",
                 "export the model again",
             )
         padding = max((o - 1) * stride + reach - i, 0) // 2 if same else 0

@@ -11,9 +11,10 @@ import struct
 import sys
 from pathlib import Path
 
+from format_dump import dump
+from whit.device import opset
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "device"))
-from whit import opset  # noqa: E402
 
 HEADER = ROOT / "device/kernels/opset.h"
 DISPATCH = ROOT / "device/kernels/dispatch.h"
@@ -94,7 +95,7 @@ def format_page(text: str) -> str:
         size = struct.calcsize(opset.struct_of(row))
         records.append(f"**{row[0]} {row[1]}**, {size} bytes\n\n| at | field | type |\n|---|---|---|\n")
         records[-1] += "".join(f"| {at} | {name} | {WORDS[code]} |\n" for name, code, at, _ in offsets(row))
-    return between(text, "kernels", "\n".join(records))
+    return between(between(text, "kernels", "\n".join(records)), "dump", dump())
 
 
 def files() -> dict[Path, str]:

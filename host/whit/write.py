@@ -36,7 +36,7 @@ def write(program: Program, plan: Plan) -> bytes:
     body = bytearray()
     table = bytearray()
     start = blob.HEADER_BYTES + blob.SECTION_BYTES * len(sections)
-    for number, data in sections.items():
+    for number, data in sorted(sections.items()):
         body += b"\0" * (-(start + len(body)) % blob.ALIGN)
         table += struct.pack(blob.SECTION, number, 0, start + len(body), len(data))
         body += data

@@ -1,0 +1,66 @@
+# The commands of the project. `make` or `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format generate kernels models clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(BIN)/whit ## make .venv with whit in it
+
+demo: $(BIN)/whit ## see it work: no board, no compiler
+	@$(BIN)/whit demo
+
+test: $(VENV)/dev ## every test; what a machine lacks is skipped, with the reason
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev ## what to run before a commit: format, lint, types, generated files, fast tests
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/python tools/generate_format.py --check
+	@$(BIN)/python -m pytest -q tests/host tests/both
+
+format: $(VENV)/dev ## format the Python
+	@$(BIN)/ruff format --quiet
+	@$(BIN)/ruff check --fix --quiet
+
+generate: $(VENV)/dev ## write what follows from opset.py: C headers, field numbers, FORMAT.md
+	@$(BIN)/python tools/generate_format.py
+
+kernels: $(VENV)/dev ## build device/prebuilt from device/kernels (clang-22, lld-22, llvm-22)
+	@$(BIN)/python tools/build_kernels.py
+
+models: $(VENV)/models ## train the example models again (TensorFlow)
+	@$(BIN)/python models/digits/make.py
+
+clean: ## remove what the commands above made
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# A Python without venv is completed on Debian and Ubuntu, whose package it is.
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+	    rm -rf $(VENV); echo "python3 has no venv module; installing python3-venv"; \
+	    SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	    $$SUDO apt-get update -q >/dev/null && $$SUDO apt-get install -yq python3-venv >/dev/null && \
+	    $(PYTHON) -m venv $(VENV); \
+	} || { rm -rf $(VENV); echo "make: cannot make $(VENV); install python3-venv, then run make again" >&2; exit 1; }
+
+$(BIN)/whit: $(VENV)/pyvenv.cfg pyproject.toml
+	@echo "installing whit into $(VENV)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev: $(BIN)/whit
+	@echo "installing what the tests need into $(VENV)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/models: $(VENV)/dev
+	@$(PIP) --editable '.[models]'
+	@touch $@

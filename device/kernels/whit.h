@@ -10,7 +10,7 @@
 
 // round(round(x * m / 2**31) / 2**shift), the inner tie upwards, the outer away from zero: gemmlowp's
 // SaturatingRoundingDoublingHighMul and RoundingDivideByPOT, in that order. A negative shift shifts x left first.
-// m >= 0, so the product needs no saturation; shift -30 ... 31, and any other only gives a wrong number.
+// m >= 0, so the product needs no saturation; shift -31 ... 31, and any other only gives a wrong number.
 static inline int32_t requantize(int32_t x, int32_t m, int shift) {
     if (shift < 0) {
         x = (int32_t)((uint32_t)x << (-shift & 31));

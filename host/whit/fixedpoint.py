@@ -20,10 +20,15 @@ def round_half_away(x: float) -> int:
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """Split real = multiplier * 2**-31 * 2**-shift, multiplier in [2**30, 2**31), shift a right shift, -30 to 31.
+    """Split real = multiplier * 2**-31 * 2**-shift, multiplier in [2**30, 2**31), shift a right shift, -31 to 31.
 
     TFLM flushes what is below 2**-32 to zero, and so does this.
+
+    Raises:
+        OverflowError: `real` is not a number or not below 2**31, where TFLM's shifts leave int32.
     """
+    if not abs(real) < 1 << 31:
+        raise OverflowError(f"the ratio of scales {real:g} is not below 2**31")
     if real == 0:
         return 0, 0
     fraction, exponent = math.frexp(real)
@@ -67,7 +72,13 @@ def quantized_float(value: float, scale: float, zero_point: int) -> int:
 
 
 def input_radius(integer_bits: int, left_shift: int) -> int:
-    """Largest |q - zero point| that still fits Q(integer_bits) after the input is rescaled."""
+    """Largest |q - zero point| that still fits Q(integer_bits) after the input is rescaled.
+
+    Raises:
+        OverflowError: `left_shift` is negative: TFLM has no arithmetic for so small a scale.
+    """
+    if left_shift < 0:
+        raise OverflowError("the scale is too small for a table")
     return math.floor(((1 << integer_bits) - 1) * (1 << (31 - integer_bits)) / (1 << left_shift))
 
 

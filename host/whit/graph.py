@@ -31,6 +31,12 @@ class Tensor:
     data: np.ndarray | None = None
 
     @property
+    def title(self) -> str:
+        """The name as messages give it: converters join the names of all they fused."""
+        name = "".join(c if c.isprintable() else "?" for c in self.name)
+        return name if len(name) <= 60 else f"{name[:28]}...{name[-28:]}"
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))

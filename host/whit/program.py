@@ -34,10 +34,10 @@ class Step:
     flags: int = 0
 
     def extents(self) -> dict[str, int]:
-        """Bytes that the kernel may touch from each of its offsets, scratch included."""
+        """Bytes that the kernel may touch from each of its offsets, scratch included; {} for impossible fields."""
         row = ROWS[self.kernel]
         names = [name for name, code in opset.fields_of(row) if code in "aws"]
-        return dict(zip(names, row[3](self.values), strict=True))
+        return dict(zip(names, row[3](self.values), strict=False))
 
     @property
     def macs(self) -> int:

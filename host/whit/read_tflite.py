@@ -17,6 +17,7 @@ from .tflite_schema import DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OP
 
 # What the flatbuffer accessors raise when an offset leads out of the file.
 _BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, UnicodeDecodeError)
+_MAX_RANK = 8
 _MAX_ELEMENTS = 1 << 28  # of one tensor: far beyond any microcontroller, well within int64 arithmetic
 
 
@@ -61,27 +62,27 @@ def _read(data: bytes, name: str) -> Graph:
 def _indices(get: Callable[[int], int], length: int, tensors: int, optional: bool = False) -> tuple[int, ...]:
     indices = tuple(int(get(i)) for i in range(length))
     if any(not (-1 if optional else 0) <= i < tensors for i in indices):
-        raise IndexError(f"tensor index out of range: {indices} of {tensors}")
+        raise IndexError("an operator or the model names a tensor that is not there")
     return indices
 
 
 def _tensor(model: tflite.Model, t: tflite.Tensor, index: int) -> Tensor:
     name = t.Name().decode() if t.Name() else f"tensor_{index}"
     shape = tuple(int(t.Shape(i)) for i in range(t.ShapeLength()))
-    if any(d < 0 for d in shape) or np.prod(shape, dtype=float) > _MAX_ELEMENTS:
-        raise ValueError(f"tensor {name} has the shape {shape}")
+    if len(shape) > _MAX_RANK or any(d < 0 for d in shape) or np.prod(shape, dtype=float) > _MAX_ELEMENTS:
+        raise ValueError(f"tensor {index} has an impossible shape")
     dtype = DTYPES.get(t.Type(), f"type {t.Type()}")
     raw = model.Buffers(t.Buffer()).DataAsNumpy()
     values: np.ndarray | None = None
     if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values() and dtype != "int4":
         wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if raw.size != wanted:
-            raise ValueError(f"tensor {name} has {raw.size} bytes of data, its shape {shape} needs {wanted}")
+            raise ValueError(f"tensor {index} has {raw.size} bytes of data, its shape {shape} needs {wanted}")
         values = np.frombuffer(raw.tobytes(), np.dtype(dtype).newbyteorder("<")).reshape(shape)
-    return Tensor(name, shape, dtype, _quantization(t.Quantization(), shape, name), values)
+    return Tensor(name, shape, dtype, _quantization(t.Quantization(), shape, index), values)
 
 
-def _quantization(q: tflite.QuantizationParameters | None, shape: tuple[int, ...], name: str) -> Quantization | None:
+def _quantization(q: tflite.QuantizationParameters | None, shape: tuple[int, ...], index: int) -> Quantization | None:
     if q is None or not q.ScaleLength():
         return None
     scale = np.array(q.ScaleAsNumpy(), np.float32)
@@ -90,9 +91,9 @@ def _quantization(q: tflite.QuantizationParameters | None, shape: tuple[int, ...
         zero_point = np.array(q.ZeroPointAsNumpy(), np.int64)
     axis = q.QuantizedDimension()
     if len(zero_point) != len(scale) or (len(scale) > 1 and (axis >= len(shape) or shape[axis] != len(scale))):
-        raise ValueError(f"tensor {name} has {len(scale)} scales and {len(zero_point)} zero points for {shape}")
+        raise ValueError(f"tensor {index} has {len(scale)} scales and {len(zero_point)} zero points for {shape}")
     if not np.all(np.isfinite(scale) & (scale > 0)):
-        raise WhitError(f"tensor {name}: a quantization scale is not a positive number; quantize the model again")
+        raise ValueError(f"tensor {index} has a scale that is not a positive number")
     return Quantization(scale, zero_point, axis)
 
 

@@ -61,7 +61,8 @@ def _leaky_relu(x: Tensor, y: Tensor, op: Operator, error: Error) -> bytes:
 
 def _fixed_q4(x: Tensor) -> tuple[int, int, int]:
     """Multiplier, right shift and radius that bring an input of |real| < 16 to Q4."""
-    m, e = fp.quantize_multiplier(x.scale * (1 << 27))
+    # From a scale of 16 on, the radius is 0 and the multiplier does not matter.
+    m, e = fp.quantize_multiplier(min(x.scale * (1 << 27), fp.INT32_MAX))
     return m, e, fp.input_radius(4, -e)
 
 

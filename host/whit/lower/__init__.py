@@ -28,6 +28,11 @@ def lower(graph: Graph) -> Program:
         low.op = op
         if op.kind not in OPERATORS:
             raise low.error("is not a supported operator", "supported: " + ", ".join(sorted(OPERATORS)))
-        OPERATORS[op.kind](low, op)
+        if len(op.outputs) != 1:
+            raise low.error(f"has {len(op.outputs)} outputs", "export the model again")
+        try:
+            OPERATORS[op.kind](low, op)
+        except OverflowError as e:
+            raise low.error(str(e), "quantize the model again with calibration data of a realistic range") from None
     outputs = tuple(low.output_port(i) for i in graph.outputs)
     return Program(graph.name, tuple(low.buffers), tuple(low.steps), inputs, outputs, graph.labels)

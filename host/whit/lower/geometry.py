@@ -10,7 +10,7 @@ def image(low: Lowering, tensor: Tensor) -> tuple[int, int, int]:
     """Height, width and channels of an NHWC tensor of one image."""
     if len(tensor.shape) != 4 or tensor.shape[0] != 1:
         raise low.error(
-            f"'{tensor.name}' has the shape {tensor.shape}, whit needs (1, height, width, channels)",
+            f"'{tensor.title}' has the shape {tensor.shape}, whit needs (1, height, width, channels)",
             "export the model with batch size 1",
         )
     h, w, c = (low.field(n, d, 65535) for n, d in zip(("height", "width", "channels"), tensor.shape[1:], strict=True))

@@ -14,6 +14,9 @@ from ..program import Place, Port, Step
 _ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
 _BOUNDS = {"NONE": (None, None), "RELU": (0, None), "RELU_N1_TO_1": (-1, 1), "RELU6": (0, 6)}
 
+_MIN_SCALE = 1e-15  # of an activation; ratios of two stay within float32
+_MAX_BYTES = 1 << 24  # of an activation: more than any microcontroller has
+
 Lowered = Callable[["Lowering", Operator], None]
 OPERATORS: dict[str, Lowered] = {}
 
@@ -40,129 +43,148 @@ class Lowering:
     def error(self, problem: str, remedy: str) -> WhitError:
         where = self.graph.name
         if self.op is not None:
-            output = self.graph.tensors[self.op.outputs[0]].name if self.op.outputs else "?"
-            where += f": {self.op.kind} '{output}'"
+            output = f" '{self.graph.tensors[self.op.outputs[0]].title}'" if self.op.outputs else ""
+            where += f": {self.op.kind}{output}"
         return WhitError(f"{where}: {problem}; {remedy}")
-
-    # Ports
-
-    def input_port(self, index: int) -> Port:
-        tensor = self.graph.tensors[index]
-        if tensor.data is not None:
-            raise self.error(f"input '{tensor.name}' is a constant", "export the model with a variable input")
-        if tensor.dtype == "float32":
-            readers = [op for op in self.graph.operators if index in op.inputs]
-            if len(readers) != 1 or readers[0].kind != "QUANTIZE":
-                raise self.not_int8(tensor, readers[0] if readers else None)
-            quantized = readers[0].outputs[0]
-            self.edge[index] = quantized
-            return self._port(tensor, quantized)
-        return self._port(tensor, index)
-
-    def output_port(self, index: int) -> Port:
-        self.op = None
-        tensor = self.graph.tensors[index]
-        held = self.edge.get(index, index)
-        if held not in self.buffer_of:
-            raise self.error(
-                f"output '{tensor.name}' is computed by no operator", "export the model with computed outputs"
-            )
-        return self._port(tensor, held)
-
-    def _port(self, tensor: Tensor, held: int) -> Port:
-        t = self.graph.tensors[held]
-        if t.dtype not in ("int8", "uint8"):
-            raise self.not_int8(t, None)
-        if t.quantization and not t.quantization.per_tensor:
-            raise self.error(f"'{t.name}' has a scale per channel", "activations need one scale; quantize again")
-        if len(t.shape) > 255 or any(d < 1 for d in t.shape):
-            raise self.error(f"'{tensor.name}' has the shape {t.shape}", "export the model with fixed, positive sizes")
-        buffer = self.buffer_of.get(held)
-        if buffer is None:
-            buffer = self.allocate(held)
-        return Port(tensor.name, tensor.shape, t.dtype, t.scale, t.zero_point, buffer)
-
-    # Tensors
-
-    def allocate(self, index: int) -> int:
-        """A new buffer for the tensor."""
-        self.buffer_of[index] = len(self.buffers)
-        self.buffers.append(self.graph.tensors[index].size)
-        return self.buffer_of[index]
-
-    def tensor(self, index: int) -> Tensor:
-        return self.graph.tensors[index]
 
     def not_int8(self, tensor: Tensor, reader: Operator | None) -> WhitError:
         """Why a tensor that is not int8 ends the conversion: a float model, a hybrid one, or a type whit lacks."""
         self.op = reader
         if tensor.dtype != "float32":
             return self.error(
-                f"'{tensor.name}' is {tensor.dtype}", "whit runs int8: convert with full-integer int8 quantization"
+                f"'{tensor.title}' is {tensor.dtype}", "whit runs int8: convert with full-integer int8 quantization"
             )
         int8_weights = any(t.dtype == "int8" and t.data is not None for t in self.graph.tensors)
         what = "a hybrid model (int8 weights, float32 activations)" if int8_weights else "a float32 model"
         return self.error(
-            f"'{tensor.name}' is float32, so this is {what}",
+            f"'{tensor.title}' is float32, so this is {what}",
             "whit runs int8: convert with optimizations=[DEFAULT], a representative_dataset and "
             "supported_ops=[TFLITE_BUILTINS_INT8]",
         )
 
-    def activation(self, position: int) -> tuple[Tensor, Place]:
-        """Input `position` of the current operator: an int8 tensor with one scale, computed at run time."""
+    # Ports
+
+    def input_port(self, index: int) -> Port:
+        tensor = self.tensor(index)
+        if tensor.data is not None:
+            raise self.error(f"input '{tensor.title}' is a constant", "export the model with a variable input")
+        if index in self.buffer_of or index in self.edge:
+            raise self.error(f"'{tensor.title}' is an input twice", "export the model again")
+        held = index
+        if tensor.dtype == "float32":
+            readers = [op for op in self.graph.operators if index in op.inputs]
+            if len(readers) != 1 or readers[0].kind != "QUANTIZE" or not readers[0].outputs:
+                raise self.not_int8(tensor, readers[0] if readers else None)
+            held = self.edge[index] = readers[0].outputs[0]
+        self.allocate(held)
+        return self._port(tensor, held)
+
+    def output_port(self, index: int) -> Port:
+        self.op = None
+        tensor = self.tensor(index)
+        held = self.edge.get(index, index)
+        if held not in self.buffer_of:
+            raise self.error(f"output '{tensor.title}' is computed by no operator", "export the model again")
+        return self._port(tensor, held)
+
+    def _port(self, tensor: Tensor, held: int) -> Port:
+        t = self.tensor(held)
+        if t.dtype not in ("int8", "uint8"):
+            raise self.not_int8(t, None)
+        if t.quantization:
+            self._check_quantization(t)
+        if t.size != tensor.size:
+            raise self.error(f"'{tensor.title}' is {tensor.shape} outside and {t.shape} inside", "export it again")
+        return Port(tensor.name, tensor.shape, t.dtype, t.scale, t.zero_point, self.buffer_of[held])
+
+    # Tensors
+
+    def tensor(self, index: int) -> Tensor:
+        return self.graph.tensors[index]
+
+    def allocate(self, index: int) -> Place:
+        """A new buffer for the tensor."""
+        tensor = self.tensor(index)
+        if any(d < 1 for d in tensor.shape):
+            raise self.error(f"'{tensor.title}' has the shape {tensor.shape}", "export with fixed, positive sizes")
+        if tensor.size > _MAX_BYTES:
+            raise self.error(
+                f"'{tensor.title}' takes {tensor.size} bytes (at most {_MAX_BYTES})", "use a smaller input"
+            )
+        if index in self.buffer_of or tensor.data is not None:
+            raise self.error(f"'{tensor.title}' is written twice", "export the model again")
+        self.buffer_of[index] = len(self.buffers)
+        self.buffers.append(tensor.size)
+        return Place(self.buffer_of[index])
+
+    def _index(self, position: int) -> int:
+        """The tensor at input `position` of the current operator, -1 where there is none."""
         assert self.op is not None
-        index = self.op.inputs[position] if position < len(self.op.inputs) else -1
+        return self.op.inputs[position] if position < len(self.op.inputs) else -1
+
+    def source(self, position: int) -> tuple[Tensor, Place]:
+        """Input `position`: a tensor of any type, computed at run time."""
+        index = self._index(position)
         if index < 0:
             raise self.error(f"input {position} is missing", "export the model again")
         tensor = self.tensor(index)
         if tensor.data is not None:
             raise self.error(
-                f"input {position} ('{tensor.name}') is a constant", "fold it into its neighbours before export"
+                f"input {position} ('{tensor.title}') is a constant", "fold it into its neighbours before export"
             )
-        if tensor.dtype != "int8":
-            raise self.not_int8(tensor, self.op)
         if index not in self.buffer_of:
-            raise self.error(f"input '{tensor.name}' is used before it is computed", "export the model again")
-        self._quantized(tensor)
+            if tensor.dtype not in ("int8", "uint8"):
+                raise self.not_int8(tensor, self.op)
+            raise self.error(f"input '{tensor.title}' is used before it is computed", "export the model again")
         return tensor, Place(self.buffer_of[index])
 
-    def result(self, dtype: str = "int8") -> tuple[Tensor, Place]:
-        """Output 0 of the current operator, with a buffer of its own."""
-        assert self.op is not None
-        index = self.op.outputs[0]
-        tensor = self.tensor(index)
-        if tensor.dtype != dtype:
+    def activation(self, position: int, dtypes: tuple[str, ...] = ("int8",)) -> tuple[Tensor, Place]:
+        """Input `position`: a quantized tensor with one scale, computed at run time."""
+        tensor, place = self.source(position)
+        if tensor.dtype not in dtypes:
             raise self.not_int8(tensor, self.op)
-        if len(self.op.outputs) != 1 or index in self.buffer_of or tensor.data is not None:
-            raise self.error("writes a tensor that is already there", "export the model again")
-        if any(d < 1 for d in tensor.shape):
-            raise self.error(f"has the output shape {tensor.shape}", "export the model with fixed, positive sizes")
-        self._quantized(tensor)
-        return tensor, Place(self.allocate(index))
+        self._check_quantization(tensor)
+        return tensor, place
 
-    def _quantized(self, tensor: Tensor) -> None:
-        if tensor.quantization is None or not tensor.quantization.per_tensor:
-            found = "no scale" if tensor.quantization is None else f"{len(tensor.quantization.scale)} scales"
-            raise self.error(f"'{tensor.name}' has {found}", "activations need one scale; quantize the model again")
-        if not -128 <= tensor.zero_point - (128 if tensor.dtype == "uint8" else 0) <= 127:
+    def result(self, dtypes: tuple[str, ...] = ("int8",)) -> tuple[Tensor, Place]:
+        """The output of the current operator, with a buffer of its own."""
+        assert self.op is not None
+        tensor = self.tensor(self.op.outputs[0])
+        if tensor.dtype not in dtypes:
+            raise self.not_int8(tensor, self.op)
+        self._check_quantization(tensor)
+        return tensor, self.allocate(self.op.outputs[0])
+
+    def _check_quantization(self, tensor: Tensor) -> None:
+        q = tensor.quantization
+        if q is None or not q.per_tensor:
+            found = "no scale" if q is None else f"{len(q.scale)} scales"
+            raise self.error(f"'{tensor.title}' has {found}", "activations need one scale; quantize the model again")
+        if not _MIN_SCALE < tensor.scale < 1 / _MIN_SCALE:
+            raise self.error(f"'{tensor.title}' has the scale {tensor.scale:g}", "quantize the model again")
+        limits = np.iinfo(tensor.dtype)
+        if not limits.min <= tensor.zero_point <= limits.max:
             raise self.error(
-                f"'{tensor.name}' has the zero point {tensor.zero_point}", f"{tensor.dtype} cannot hold it"
+                f"'{tensor.title}' has zero point {tensor.zero_point}",
+                f"{tensor.dtype} holds {limits.min} to {limits.max}; quantize the model again",
             )
 
     def constant(self, position: int, dtype: str, what: str) -> np.ndarray | None:
         """The values of constant input `position`, None where it is absent."""
-        assert self.op is not None
-        index = self.op.inputs[position] if position < len(self.op.inputs) else -1
+        index = self._index(position)
         if index < 0:
             return None
         tensor = self.tensor(index)
         if tensor.data is None:
-            raise self.error(f"its {what} '{tensor.name}' is computed at run time", f"whit needs a constant {what}")
+            raise self.error(f"its {what} '{tensor.title}' is computed at run time", f"whit needs constant {what}")
         if tensor.dtype != dtype:
-            raise self.error(f"its {what} '{tensor.name}' is {tensor.dtype}", f"whit needs {dtype} {what}")
+            raise self.error(f"its {what} '{tensor.title}' is {tensor.dtype}", f"whit needs {dtype} {what}")
         return tensor.data
 
+    # Steps
+
     def field(self, name: str, value: int, limit: int) -> int:
+        """A value for a field of a step record that holds 0 to `limit`."""
         if not 0 <= value <= limit:
             raise self.error(f"{name} {value} is not supported (0-{limit})", "make the layer smaller")
         return int(value)
@@ -177,23 +199,27 @@ class Lowering:
     ) -> None:
         assert self.op is not None
         name = self.tensor(self.op.outputs[0]).name
-        self.steps.append(Step(kernel, name, {k: int(v) for k, v in values.items()}, arena, weights or {}, flags))
+        step = Step(kernel, name, {k: int(v) for k, v in values.items()}, arena, weights or {}, flags)
+        extents = step.extents()
+        for place_name, place in arena.items():
+            if not extents or place.offset + extents[place_name] > self.buffers[place.buffer]:
+                raise self.error("reads or writes more than its tensors hold", "export the model again")
+        self.steps.append(step)
 
     def alias(self) -> None:
         """The output is the first input under another shape: no step at all."""
         assert self.op is not None
-        source, result = self.op.inputs[0], self.op.outputs[0]
-        before, after = self.tensor(source), self.tensor(result)
+        before, place = self.source(0)
+        result = self.op.outputs[0]
+        after = self.tensor(result)
         if before.dtype != after.dtype or before.size != after.size:
             raise self.error(
                 f"makes {after.shape} {after.dtype} of {before.shape} {before.dtype}",
                 "the number of elements must stay; export the model with fixed sizes",
             )
-        if source not in self.buffer_of:
-            self.activation(0)  # says why
         if result in self.buffer_of:
-            raise self.error("writes a tensor that is already there", "export the model again")
-        self.buffer_of[result] = self.buffer_of[source]
+            raise self.error(f"'{after.title}' is written twice", "export the model again")
+        self.buffer_of[result] = place.buffer
 
     def clamp(self, output: Tensor) -> dict[str, int]:
         """lo and hi: int8's range cut by the fused activation."""

@@ -22,10 +22,10 @@ def _pad(low: Lowering, op: Operator) -> None:
     if x.scale != y.scale or x.zero_point != y.zero_point:
         raise low.error("input and output are quantized differently", "quantize the model again: PAD keeps the scale")
     given = low.constant(1, "int32", "paddings")
-    paddings = [] if given is None else given.reshape(-1, 2).tolist()
-    if [b + d + a for (b, a), d in zip(paddings, x.shape, strict=False)] != list(y.shape) or min(
-        map(min, paddings)
-    ) < 0:
+    paddings = [] if given is None or given.size % 2 else given.reshape(-1, 2).tolist()
+    ranks = {len(paddings), len(x.shape), len(y.shape)}
+    fits = all(b >= 0 <= a and b + n + a == m for (b, a), n, m in zip(paddings, x.shape, y.shape, strict=False))
+    if len(ranks) > 1 or not fits:
         raise low.error(f"paddings {paddings} do not take {x.shape} to {y.shape}", "export the model again")
     value = low.constant(2, "int8", "value") if op.kind == "PADV2" else None
     filler = y.zero_point if value is None else int(value.reshape(-1)[0])
@@ -49,20 +49,16 @@ def _copy(
     target: Place,
 ) -> None:
     """Add the `copy` step for a box of `shape`, after merging dimensions that lie together on both sides."""
-    loops = [(1, 0, 0)] * 3  # (count, x stride, y stride), outermost first
-    run = 1
-    for n, xs, ys in reversed([d for d in zip(shape, x_strides, y_strides, strict=True) if d[0] > 1]):
-        if loops[0] == (1, 0, 0) and xs == ys == run and loops.count((1, 0, 0)) == 3:
-            run *= n
-        else:
-            inner = next((i for i in range(3) if loops[i] != (1, 0, 0)), 3)
-            if inner < 3 and xs == loops[inner][0] * loops[inner][1] and ys == loops[inner][0] * loops[inner][2]:
-                loops[inner] = (loops[inner][0] * n, *loops[inner][1:])
-            elif inner == 0:
-                raise low.error(f"moves a box of {len(shape)} dimensions", "use at most 4")
-            else:
-                loops[inner - 1] = (n, xs, ys)
+    boxes: list[tuple[int, int, int]] = []  # (count, x stride, y stride), innermost first
+    for n, xs, ys in reversed(list(zip(shape, x_strides, y_strides, strict=True))):
+        if boxes and (xs, ys) == (boxes[-1][0] * boxes[-1][1], boxes[-1][0] * boxes[-1][2]):
+            boxes[-1] = (boxes[-1][0] * n, *boxes[-1][1:])
+        elif n > 1:
+            boxes.append((n, xs, ys))
+    run = boxes.pop(0)[0] if boxes and boxes[0][1:] == (1, 1) else 1
+    if len(boxes) > 3:
+        raise low.error(f"moves a box of {len(shape)} dimensions", "use at most 4")
     values = {"n3": run}
-    for i, (n, xs, ys) in enumerate(loops):
+    for i, (n, xs, ys) in enumerate([(1, 0, 0)] * (3 - len(boxes)) + boxes[::-1]):
         values |= {f"n{i}": n, f"x{i}": xs, f"y{i}": ys}
     low.add_step("copy", values, {"x": source, "y": target})

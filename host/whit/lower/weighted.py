@@ -36,18 +36,18 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
     """
     assert low.op is not None
     data = low.constant(1, "int8", "weights")
-    if data is None:
-        raise low.error("has no weights", "export the model again")
+    rank = 2 if low.op.kind == "FULLY_CONNECTED" else 4
+    if data is None or data.ndim != rank or data.size == 0:
+        found = "no weights" if data is None else f"weights of shape {data.shape}"
+        raise low.error(f"has {found}, whit needs {rank} dimensions", "export the model again")
     w = low.tensor(low.op.inputs[1])
     if w.quantization is None or np.any(w.quantization.zero_point != 0):
         raise low.error("its weights are not symmetric (zero point 0)", "convert with int8 quantization, not uint8")
-    if data.size == 0:
-        raise low.error(f"its weights have the shape {data.shape}", "export the model again")
     weights = np.moveaxis(data, axis, 0).reshape(data.shape[axis], -1)
     channels = len(weights)
     bias = low.constant(2, "int32", "bias")
     bias = np.zeros(channels, np.int64) if bias is None else bias.astype(np.int64).reshape(-1)
-    if len(bias) != channels or y.shape[-1] != channels:
+    if len(bias) != channels or y.shape[-1:] != (channels,):
         raise low.error(f"has {len(bias)} biases and {channels} channels for the output {y.shape}", "export it again")
     folded = bias - x.zero_point * weights.sum(1, dtype=np.int64)
     reach = np.abs(folded) + 128 * np.abs(weights.astype(np.int64)).sum(1)
@@ -69,10 +69,10 @@ def _conv_2d(low: Lowering, op: Operator) -> None:
     weights, quant, flags = _weighted(low, x, y, 0)
     shape = low.tensor(op.inputs[1]).shape
     channels = image(low, x)[2]
-    if len(shape) != 4 or shape[3] != channels:
-        groups = f" ({channels // shape[3]} groups)" if len(shape) == 4 and channels % shape[3] == 0 else ""
+    if shape[3] != channels:
+        groups = f" ({channels // shape[3]} groups)" if channels % shape[3] == 0 else ""
         raise low.error(f"weights {shape} over {channels} channels{groups} are not supported", "use groups=1")
-    values = windows(low, op, x, y, shape[1:3])
+    values = windows(low, op, x, y, (shape[1], shape[2]))
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
     blocks = {"w": layout.quad_blocks(weights), "q": quant}
     low.add_step("conv2d", values, {"x": source, "y": result}, blocks, flags)
@@ -85,9 +85,9 @@ def _depthwise_conv_2d(low: Lowering, op: Operator) -> None:
     weights, quant, flags = _weighted(low, x, y, 3)
     shape = low.tensor(op.inputs[1]).shape
     channels = image(low, x)[2]
-    if len(shape) != 4 or shape[0] != 1 or shape[3] % channels:
+    if shape[0] != 1 or shape[3] % channels:
         raise low.error(f"weights {shape} over {channels} channels are not supported", "export the model again")
-    values = windows(low, op, x, y, shape[1:3])
+    values = windows(low, op, x, y, (shape[1], shape[2]))
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
     low.add_step("depthwise", values, {"x": source, "y": result}, {"w": weights.tobytes(), "q": quant}, flags)
 
@@ -101,7 +101,7 @@ def _fully_connected(low: Lowering, op: Operator) -> None:
     weights, quant, flags = _weighted(low, x, y, 0)
     o, k = weights.shape
     rows = x.size // k
-    if len(low.tensor(op.inputs[1]).shape) != 2 or rows * k != x.size or rows * o != y.size:
+    if rows * k != x.size or rows * o != y.size:
         raise low.error(f"weights ({o}, {k}) do not take {x.shape} to {y.shape}", "export the model again")
     values = {"k": k, "o": o, "rows": low.field("rows", rows, 65535), "zo": y.zero_point} | low.clamp(y)
     blocks = {"w": layout.dense_blocks(weights), "q": quant}

@@ -1,0 +1,36 @@
+"""run: a script under the unix port of MicroPython, in a folder of its own, with whit installed as on a board."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import dedent
+
+from whit.simulate import HEAP_BYTES, interpreter, search_path
+
+NO_FILES: Mapping[str, bytes] = {}
+
+
+def run(script: str, files: Mapping[str, bytes] = NO_FILES, heap_bytes: int = HEAP_BYTES, native: bool = True) -> str:
+    """What `script` prints; an exception that leaves it, an assert too, fails the test with its traceback.
+
+    Args:
+        script: the source; its indentation as a whole does not count.
+        files: what lies in the folder it runs in.
+        heap_bytes: the heap of the interpreter.
+        native: False for a board on which no native kernels are installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path() as environment:
+        for name, data in files.items():
+            (Path(folder) / name).write_bytes(data)
+        (Path(folder) / "script.py").write_text(dedent(script))
+        if not native:
+            package, _, frozen = environment["MICROPYPATH"].split(":")
+            environment["MICROPYPATH"] = f"{package}:{frozen}"
+        command = [*interpreter(heap_bytes), "script.py"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    # The interpreter's own exit code does not come through; a traceback does, and a signal.
+    assert done.returncode == 0 and not done.stderr, f"ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout

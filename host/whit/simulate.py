@@ -135,10 +135,13 @@ def _call(
         for done, _ in enumerate(process.stdout, 1):
             progress(min(done, count), count)
         message = process.stderr.read().strip()
-    finally:
-        process.kill()
         process.wait()
+    except BaseException:  # a stopped command leaves no interpreter behind
+        process.kill()
+        raise
     if process.returncode < 0 and not message:
         raise WhitError(f"{name}: the interpreter was stopped by signal {-process.returncode}; please report this")
+    if "memory allocation failed" in message:  # of something too small to have a sentence of its own
+        raise WhitError(f"{name}: the heap is too small for whit and the model; enlarge --heap")
     if message or process.returncode > 0:
         raise WhitError(message.splitlines()[-1] if message else f"{name}: the interpreter stopped; enlarge --heap")

@@ -79,7 +79,9 @@ def fuzz(folder: Path, kernels: str, first: int, last: int) -> tuple[str, str]:
             ending = f"still running after {TIMEOUT_S} s"
         output.seek(0)
         text = output.read().decode(errors="replace")
-    return text, ending or ("" if COUNTS.search(text) else "\n".join(re.sub(r"^\d+\n", "", text, flags=re.M).splitlines()))
+    return text, ending or (
+        "" if COUNTS.search(text) else "\n".join(re.sub(r"^\d+\n", "", text, flags=re.M).splitlines())
+    )
 
 
 def test_the_mutated_files_cover_every_kernel():

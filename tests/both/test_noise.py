@@ -36,4 +36,3 @@ def test_every_seed_lies_on_one_period_of_65535():
     assert noise(1, bytearray(65535)) == 1
     for factor in 3, 5, 17, 257:  # the primes of 65535: a shorter period would divide 65535 by one of them
         assert noise(1, bytearray(65535 // factor)) != 1
-

@@ -1,0 +1,205 @@
+"""The command line as a user meets it: what it prints, what it writes, and one sentence for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nets import Net
+from whit.models import digits
+
+DIGITS = Path(digits.__file__).parent / "digits_int8.tflite"
+COMMANDS = ("pack", "inspect", "run", "verify", "demo")
+
+
+def whit(*arguments, cwd=None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "whit.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+def refused(*arguments, cwd=None) -> str:
+    """The one line a mistake ends in; exit status 2, nothing on standard output, no traceback."""
+    done = whit(*arguments, cwd=cwd)
+    assert done.returncode == 2, done
+    assert not done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("whit: "), done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def blob(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "digits.whit"
+    assert whit("pack", DIGITS, "-o", path).returncode == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    with np.load(DIGITS.with_name("vectors.npz")) as stored:
+        return dict(stored)
+
+
+def test_help():
+    top = whit("--help").stdout
+    for command in COMMANDS:
+        assert f"    {command} " in top
+        done = whit(command, "--help")
+        assert done.returncode == 0 and done.stdout.startswith(f"usage: whit {command}")
+
+
+def test_pack_says_what_a_board_needs(tmp_path):
+    done = whit("pack", DIGITS, "-o", tmp_path / "d.whit")
+    size = (tmp_path / "d.whit").stat().st_size
+    assert done.returncode == 0
+    for text in (
+        f"{size:,} bytes",
+        "arena",
+        "largest heap block",
+        "conv2d depthwise dense average_pool max_pool softmax",
+    ):
+        assert text in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["d.whit"]
+
+
+def test_pack_names_the_output_after_the_model(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(DIGITS.read_bytes())
+    assert whit("pack", "m.tflite", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "m.whit").exists()
+
+
+def test_pack_with_labels_of_the_user(tmp_path):
+    (tmp_path / "names.txt").write_text("null\neins\nzwei\n")
+    whit("pack", DIGITS, "-o", tmp_path / "d.whit", "--labels", tmp_path / "names.txt")
+    about = json.loads(whit("inspect", tmp_path / "d.whit", "--json").stdout)
+    assert about["labels"] == ["null", "eins", "zwei"]
+
+
+def test_inspect(blob):
+    text = whit("inspect", blob).stdout
+    assert "arena bytes" in text and "average_pool" in text
+    about = json.loads(whit("inspect", blob, "--json").stdout)
+    assert about["blob_bytes"] == blob.stat().st_size > about["weights_bytes"]
+    assert about["inputs"][0]["shape"] == [1, 8, 8, 1] and about["outputs"][0]["zero_point"] == -128
+    assert [s["kernel"] for s in about["steps"]][-2:] == ["dense", "softmax"]
+    assert {"arena_bytes", "kernels", "labels", "largest_block_bytes"} <= set(about)
+
+
+@pytest.mark.parametrize("kernels", ["native", "viper"])
+def test_run_on_quantized_values(blob, vectors, tmp_path, kernels):
+    scale = np.float32(json.loads(whit("inspect", blob, "--json").stdout)["inputs"][0]["scale"])
+    x = np.trunc((vectors["images"][:5] / 16).astype(np.float32) / scale + np.float32(0.5)) - 128
+    np.save(tmp_path / "x.npy", x.astype(np.int64))
+    done = whit("run", blob, tmp_path / "x.npy", "-o", tmp_path / "y.npy", "--kernels", kernels)
+    assert done.returncode == 0, done
+    y = np.load(tmp_path / "y.npy")
+    assert y.dtype == np.int8
+    np.testing.assert_array_equal(y, vectors["outputs"][:5])
+
+
+def test_run_on_real_values(blob, vectors, tmp_path):
+    np.save(tmp_path / "x.npy", vectors["images"][:12] / 16)
+    whit("run", blob, tmp_path / "x.npy", "-o", tmp_path / "y.npy")
+    y = np.load(tmp_path / "y.npy")
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y * 256 - 128, vectors["outputs"][:12])
+    shown = whit("run", blob, tmp_path / "x.npy").stdout
+    assert f"  {vectors['outputs'][0].argmax()}\n" in shown and "and 2 more" in shown
+
+
+def test_run_in_a_small_heap(blob, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((1, 64), np.int8))
+    assert whit("run", blob, tmp_path / "x.npy", "--heap", "100k").returncode == 0
+    assert "heap" in refused("run", blob, tmp_path / "x.npy", "--heap", "12k")
+
+
+def test_run_with_several_inputs_and_outputs(tmp_path):
+    net = Net("several")
+    a, b, total = (net.activation((1, 6)) for _ in range(3))
+    net.op("ADD", [a, b], [total], FusedActivationFunction=0)
+    relu = net.activation((1, 6))
+    net.op("RELU", [total], [relu])
+    (tmp_path / "m.tflite").write_bytes(net.tflite([a, b], [total, relu]))
+    whit("pack", "m.tflite", cwd=tmp_path)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.array([[-3, -2, -1, 1, 2, 3]], np.int8))
+    done = whit("run", "m.whit", "a.npy", "b.npy", "-o", "t.npy", "-o", "r.npy", cwd=tmp_path)
+    assert done.returncode == 0, done
+    assert np.load(tmp_path / "t.npy").tolist() == [[-6, -4, -2, 2, 4, 6]]
+    assert np.load(tmp_path / "r.npy").tolist() == [[0, 0, 0, 2, 4, 6]]
+    assert "2 outputs, 1 files were named" in refused("run", "m.whit", "a.npy", "b.npy", "-o", "t.npy", cwd=tmp_path)
+    assert "the model has 2 inputs, 1 were given" in refused("run", "m.whit", "a.npy", cwd=tmp_path)
+
+
+def test_verify():
+    done = whit("verify", DIGITS, "--samples", 3, "--seed", 4)
+    assert done.returncode == 0
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
+    assert rows["native"] == rows["viper"] == ["6", "60", "0"]
+
+
+def test_demo():
+    done = whit("demo")
+    assert done.returncode == 0
+    assert "every score equals TensorFlow Lite Micro's" in done.stdout
+    assert "356 of 360 unseen digits" in done.stdout
+
+
+def test_mistakes_with_models(tmp_path):
+    (tmp_path / "text.tflite").write_text("not a model at all")
+    (tmp_path / "cut.tflite").write_bytes(DIGITS.read_bytes()[:5000])
+    assert "nothing.tflite: cannot be read (No such file" in refused("pack", tmp_path / "nothing.tflite")
+    assert "not a TFLite model" in refused("pack", tmp_path / "text.tflite")
+    assert "truncated or corrupted (5000 bytes" in refused("pack", tmp_path / "cut.tflite")
+    assert "not a TFLite model" in refused("verify", tmp_path / "text.tflite")
+    assert "cannot be written" in refused("pack", DIGITS, "-o", tmp_path / "no/such/folder/x.whit")
+    assert "not a text file" in refused("pack", DIGITS, "-o", tmp_path / "x.whit", "--labels", DIGITS)
+    assert "give numbers that are not negative" in refused("verify", DIGITS, "--samples", "-1")
+    assert not list(tmp_path.glob("*.whit")) and not list(tmp_path.glob("*.part"))
+
+
+def test_mistakes_with_blobs(blob, tmp_path):
+    data = blob.read_bytes()
+    for name, damaged, message in (
+        ("cut", data[:1000], "is truncated: 1000 bytes, its header says"),
+        (
+            "flipped",
+            data[:2000] + bytes([data[2000] ^ 1]) + data[2001:],
+            "is corrupted: the CRC32 does not match; copy",
+        ),
+        ("bumped", data[:4] + b"\x02" + data[5:], "has format 2.0, this whit reads 1.x; update whit"),
+        ("other", b"GIF89a" + data[6:], "is not a .whit file; make one with: whit pack"),
+        ("empty", b"", "is not a .whit file"),
+    ):
+        path = tmp_path / f"{name}.whit"
+        path.write_bytes(damaged)
+        np.save(tmp_path / "x.npy", np.zeros((1, 64), np.int8))
+        assert message in refused("inspect", path)
+        assert message in refused("run", path, tmp_path / "x.npy")
+
+
+def test_mistakes_with_arrays(blob, tmp_path):
+    x = tmp_path / "x.npy"
+    for array, message in (
+        (np.zeros((2, 63), np.int8), "takes 64 values a sample (1, 8, 8, 1), the array is (2, 63)"),
+        (np.zeros((0, 64), np.int8), "the array is (0, 64)"),
+        (np.full((1, 64), 128), "is int8, the array holds 128 to 128; give quantized values, or floats"),
+        (np.zeros((1, 64), complex), "inputs of complex128 are not supported"),
+        (np.full((1, 64), np.nan), "element 0 is not a number"),
+    ):
+        np.save(x, array)
+        assert message in refused("run", blob, x)
+    x.write_bytes(b"no array")
+    assert "not a .npy file" in refused("run", blob, x)
+    np.savez(tmp_path / "x.npz", np.zeros(3))
+    assert "(.npz); save one array" in refused("run", blob, tmp_path / "x.npz")
+    np.save(x, np.array([{"a": 1}]))
+    assert "not a .npy file" in refused("run", blob, x)
+
+
+def test_mistakes_on_the_command_line(blob):
+    for arguments in (["frobnicate"], [], ["run", blob, "x.npy", "--heap", "lots"], ["run", blob, "--kernels", "gpu"]):
+        done = whit(*arguments)
+        assert done.returncode == 2 and "usage: whit" in done.stderr and "Traceback" not in done.stderr

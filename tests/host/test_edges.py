@@ -1,0 +1,131 @@
+"""Several inputs and outputs, reshapes, and other types at the edges, all against tflite-micro."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exact import assert_exact
+from nets import Net
+from whit import oracle
+from whit.errors import WhitError
+from whit.graph import affine
+from whit.pack import pack
+from whit.read_tflite import read_tflite
+from whit.simulate import simulate
+
+
+def _dense(net: Net, x: int, o: int = 4) -> int:
+    k = net.tensors[x].size
+    w = net.weights((o, k), 0, 0.01, per_channel=False)
+    y = net.activation((1, o), 0.05, -3)
+    net.op("FULLY_CONNECTED", [x, w], [y], FusedActivationFunction=0, WeightsFormat=0, KeepNumDims=0)
+    return y
+
+
+def test_several_inputs_and_outputs():
+    net = Net("several")
+    a, b = net.activation((1, 6), 0.05, 2), net.activation((1, 6), 0.03, -9)
+    total = net.activation((1, 6), 0.07, 1)
+    net.op("ADD", [a, b], [total], FusedActivationFunction=0)
+    assert_exact(net.tflite([b, a], [_dense(net, total), total, _dense(net, total, 3)]))
+
+
+def test_float_edges():
+    """QUANTIZE and DEQUANTIZE at the edges: predict() does their work, on ties and out of range too."""
+    net = Net("float_edges")
+    x = net.tensor((1, 16), None, "float32")
+    inner = net.activation((1, 16), 0.037, 11)
+    net.op("QUANTIZE", [x], [inner])
+    out = _dense(net, inner)
+    y = net.tensor((1, 4), None, "float32")
+    net.op("DEQUANTIZE", [out], [y])
+    model = net.tflite([x], [y])
+    assert_exact(model, samples=40)
+    packed = pack(model, "float_edges")
+    assert [s.kernel for s in packed.program.steps] == ["dense"]
+    assert [(p.dtype, p.zero_point) for p in packed.program.inputs + packed.program.outputs] == [
+        ("int8", 11),
+        ("int8", -3),
+    ]
+
+
+def test_float_input_with_int8_output():
+    net = Net("float_in")
+    x = net.tensor((1, 16), None, "float32")
+    inner = net.activation((1, 16), 0.5, -128)
+    net.op("QUANTIZE", [x], [inner])
+    model = net.tflite([x], [_dense(net, inner)])
+    # The reference's int8 output against predict()'s real values.
+    packed = pack(model, "x")
+    values = np.linspace(-3, 130, 5 * 16, dtype=np.float32).reshape(5, 1, 16)
+    want = oracle.run(model, [values], "x")[0].astype(np.float32)
+    got = simulate(Path("x"), packed.blob, [values])[0]
+    port = packed.program.outputs[0]
+    np.testing.assert_array_equal(np.float32(port.scale) * (want.reshape(got.shape) - port.zero_point), got)
+
+
+def test_uint8_edges():
+    net = Net("uint8_edges")
+    x = net.tensor((1, 8), affine(0.05, 128), "uint8")
+    inner = net.activation((1, 8), 0.05, 0)
+    net.op("QUANTIZE", [x], [inner])
+    out = _dense(net, inner)
+    y = net.tensor((1, 4), affine(0.05, 125), "uint8")
+    net.op("QUANTIZE", [out], [y])
+    assert_exact(net.tflite([x], [y]))
+
+
+def test_reshapes_take_no_step():
+    net = Net("reshapes")
+    x = net.activation((1, 2, 3, 4), 0.05, 0)
+    flat = net.activation((1, 24), 0.05, 0)
+    net.op("RESHAPE", [x, net.constant([1, 24])], [flat])
+    y = _dense(net, flat, 6)
+    image = net.activation((1, 2, 3), 0.05, -3)
+    net.op("RESHAPE", [y, net.constant([1, 2, 3])], [image])
+    model = net.tflite([x], [image])
+    assert_exact(model)
+    assert [s.kernel for s in pack(model, "x").program.steps] == ["dense"]
+
+
+def test_an_input_that_is_an_output():
+    net = Net("through")
+    x = net.activation((1, 8), 0.05, 0)
+    flat = net.activation((8,), 0.05, 0)
+    net.op("RESHAPE", [x, net.constant([8])], [flat])
+    assert_exact(net.tflite([x], [flat, _dense(net, x)]))
+
+
+def test_a_float_input_with_two_readers_is_refused():
+    net = Net("two")
+    x = net.tensor((1, 8), None, "float32")
+    a, b = net.activation((1, 8), 0.05, 0), net.activation((1, 8), 0.07, 0)
+    net.op("QUANTIZE", [x], [a])
+    net.op("QUANTIZE", [x], [b])
+    with pytest.raises(WhitError, match="is float32"):
+        pack(net.tflite([x], [_dense(net, a), _dense(net, b)]), "x")
+
+
+def test_operators_may_not_run_before_their_inputs():
+    net = Net("order")
+    x, middle, y = (net.activation((1, 8)) for _ in range(3))
+    net.op("RELU", [middle], [y])
+    net.op("RELU", [x], [middle])
+    with pytest.raises(WhitError, match="is used before it is computed"):
+        pack(net.tflite([x], [y]), "x")
+
+
+def test_equal_arrays_are_stored_once():
+    net = Net("twice")
+    x = net.activation((1, 8), 0.05, 0)
+    w = net.weights((8, 8), 0, 0.01, per_channel=False)
+    tensors = [x]
+    for _ in range(3):
+        y = net.activation((1, 8), 0.05, 0)
+        net.op("FULLY_CONNECTED", [tensors[-1], w], [y], FusedActivationFunction=0, WeightsFormat=0, KeepNumDims=0)
+        tensors.append(y)
+    model = net.tflite([x], [tensors[-1]])
+    steps = pack(model, "x").program.steps
+    assert len({s.weights["w"] for s in steps}) == 1
+    assert len(pack(model, "x").blob) < 600
+    assert read_tflite(model, "x").tensors[w].shape == (8, 8)

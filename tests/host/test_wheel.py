@@ -1,0 +1,44 @@
+"""One wheel holds both halves, the prebuilt kernels and the example, and works away from the sources."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode and "setuptools" in done.stderr:
+        pytest.skip(f"no package index to build with: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("whit-*.whl"))
+
+
+def test_contents(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {"whit/cli.py", "whit/lower/weighted.py", "whit/device/model.py", "whit/device/viper/conv2d.py"}
+    wanted |= {"whit/prebuilt/whit_native_x64.mpy", "whit/models/digits/digits_int8.tflite"}
+    assert wanted <= names
+    assert not any(name.startswith(("tests/", "tools/")) for name in names)
+
+
+def test_the_installed_wheel_runs_the_demo(wheel, tmp_path):
+    target = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(target)
+    script = "import sys, whit; assert whit.__file__.startswith(sys.argv[1]), whit.__file__; "
+    script += "from whit.cli import main; sys.exit(main(['demo']))"
+    environment = os.environ | {"PYTHONPATH": str(target)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(target)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "every score equals TensorFlow Lite Micro's" in done.stdout

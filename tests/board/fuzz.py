@@ -151,8 +151,11 @@ def mutant(bases, number):
         b = set_steps(b)
     elif what == 3:
         b = set_sections(b)
-    if randrange(3) == 0:
-        struct.pack_into("<I", b, 16, ARENA)  # room in which wrong fields are still inside
+    room = randrange(6)
+    if room < 2:
+        struct.pack_into("<I", b, 16, ARENA)  # in which wrong fields are still inside
+    elif room == 2:
+        struct.pack_into("<I", b, 16, max(0, struct.unpack_from("<I", b, 16)[0] - randrange(20)))
     for _ in range(randrange(4) if what < 4 else 1 + randrange(3)):
         b = choice((set_field, set_field, set_field, set_byte, flip))(b)
     if randrange(32) == 0:
@@ -191,7 +194,7 @@ def use(m):
         try:
             way()
         except ValueError:
-            pass
+            continue
 
 
 def attempt(b, kernels):
@@ -209,7 +212,7 @@ def attempt(b, kernels):
         home[16 + len(b) :] = PATTERNS[pattern][:TAIL]
         m.run()
         if pattern == 0 and time.ticks_diff(time.ticks_ms(), start) > BUDGET_MS:
-            raise Defect("load and run took %d ms" % time.ticks_diff(time.ticks_ms(), start))
+            raise Defect(f"load and run took {time.ticks_diff(time.ticks_ms(), start)} ms")
         if not inside:
             break
         check_guards(size, pattern)
@@ -243,7 +246,7 @@ def main(kernels, first, last):
         except Exception as e:
             sys.print_exception(e)  # ends with its type and text
             return
-    print("accepted %d, refused %d, out of memory %d" % (accepted, refused, exhausted))
+    print(f"accepted {accepted}, refused {refused}, out of memory {exhausted}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,22 @@ from whit.simulate import HEAP_BYTES, interpreter, search_path
 NO_FILES: Mapping[str, bytes] = {}
 END = "the script has reached its end"
 
+# The start of a script about refusals of the model m.whit.
+REFUSED = """
+import whit
+
+def refused(f, *args):  # the one sentence of the ValueError
+    try:
+        f(*args)
+    except ValueError as e:
+        text = str(e)
+        assert "; " in text and "\\n" not in text, text
+        return text
+    assert False, "not refused"
+
+m = whit.load("m.whit")
+"""
+
 
 def run(script: str, files: Mapping[str, bytes] = NO_FILES, heap_bytes: int = HEAP_BYTES, native: bool = True) -> str:
     """What `script` prints; an exception that leaves it, an assert too, fails the test with its traceback.

@@ -117,7 +117,7 @@ assert answer(m) == expected
 def test_a_misaligned_file_of_a_romfs_is_copied_and_works():
     image = romfs("m.whit", digits(), 1)
     board(
-        f"""
+        """
 with open("image", "rb") as f:
     image = bytearray(f.read())
 vfs.mount(vfs.VfsRom(image), "/rom")

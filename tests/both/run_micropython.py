@@ -1,5 +1,5 @@
-# Runs test files under MicroPython: FOLDER TESTS NAME ..., where FOLDER/whit/device is the device package and TESTS holds
-# the files NAME.py.
+# Runs test files under MicroPython: FOLDER TESTS NAME ...
+# FOLDER/whit/device is the device package, TESTS holds the files NAME.py.
 # Prints a line per test, and a traceback for one that fails.
 
 import sys

@@ -19,7 +19,7 @@ def step(number, *values):
 
 def tensor(kind, offset=0, count=4, shape=(1, 4), name=b"x", dtype=0):
     head = struct.pack(blob.TENSOR, offset, count, 0.5, 0, kind, dtype, len(shape), len(name))
-    return head + struct.pack("<%dI" % len(shape), *shape) + name + bytes(-len(name) & 3)
+    return head + struct.pack(f"<{len(shape)}I", *shape) + name + bytes(-len(name) & 3)
 
 
 TENSORS = tensor(blob.INPUT) + tensor(blob.OUTPUT, offset=16)
@@ -91,8 +91,8 @@ def test_another_major_version_is_refused_and_a_newer_minor_taken():
 
 def test_a_wrong_length_says_both():
     data = minimal()
-    assert "is truncated: %d bytes, its header says %d" % (len(data) - 1, len(data)) in refusal(data[:-1])
-    assert "is too long: %d bytes, its header says %d" % (len(data) + 1, len(data)) in refusal(data + b"\0")
+    assert f"is truncated: {len(data) - 1} bytes, its header says {len(data)}" in refusal(data[:-1])
+    assert f"is too long: {len(data) + 1} bytes, its header says {len(data)}" in refusal(data + b"\0")
 
 
 def test_every_single_wrong_byte_is_refused():
@@ -112,8 +112,8 @@ def test_a_section_outside_the_file_or_misaligned_is_refused():
     at = blob.HEADER_BYTES + blob.SECTION_BYTES  # the entry of STEPS
     size = len(minimal())
     for offset in 4, 24, (size + 15) // 16 * 16, 0xFFFFFFF0:
-        assert "section %d" % blob.STEPS in refusal(sealed(patched(minimal(), at + 4, "<I", offset)))
-    assert "section %d" % blob.STEPS in refusal(sealed(patched(minimal(), at + 8, "<I", 0xFFFFFFFF)))
+        assert f"section {blob.STEPS}" in refusal(sealed(patched(minimal(), at + 4, "<I", offset)))
+    assert f"section {blob.STEPS}" in refusal(sealed(patched(minimal(), at + 8, "<I", 0xFFFFFFFF)))
 
 
 def test_more_sections_than_the_file_holds_are_refused():
@@ -122,7 +122,7 @@ def test_more_sections_than_the_file_holds_are_refused():
 
 def test_a_missing_section_is_refused():
     for number in blob.TENSORS, blob.STEPS, blob.WEIGHTS:
-        assert "section %d is missing" % number in refusal(minimal(without=number))
+        assert f"section {number} is missing" in refusal(minimal(without=number))
 
 
 def test_an_unknown_section_is_refused_only_if_it_is_required():
@@ -132,9 +132,8 @@ def test_an_unknown_section_is_refused_only_if_it_is_required():
 
 def test_an_unknown_kernel_is_named():
     for number in 0, len(opset.KERNELS) + 1, 99, 255:
-        assert "needs kernel %d, this whit has 1-%d" % (number, len(opset.KERNELS)) in refusal(
-            minimal(steps=bytes([number]) + STEPS[1:])
-        )
+        text = refusal(minimal(steps=bytes([number]) + STEPS[1:]))
+        assert f"needs kernel {number}, this whit has 1-{len(opset.KERNELS)}" in text
 
 
 def test_a_step_of_another_size_than_its_kernels_is_refused():

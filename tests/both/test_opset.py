@@ -19,7 +19,7 @@ def extents(name, fields, **changes):
 
 def test_ids_are_unique_and_dense_from_1():
     assert [row[0] for row in opset.KERNELS] == list(range(1, len(opset.KERNELS) + 1))
-    assert len(set([row[1] for row in opset.KERNELS])) == len(opset.KERNELS)
+    assert len({row[1] for row in opset.KERNELS}) == len(opset.KERNELS)
 
 
 def test_by_id_finds_every_row():

@@ -36,7 +36,7 @@ class Arch:
 ARCHES = (Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),)
 
 CFLAGS = (
-    "-std=gnu11 -Os -Wall -Wextra -Werror -ffreestanding -fno-builtin -fPIE -fvisibility=hidden -fno-common "
+    "-std=gnu11 -Os -Wall -Wextra -Werror -ffreestanding -fno-builtin -fwrapv -fPIE -fvisibility=hidden -fno-common "
     "-fno-asynchronous-unwind-tables -fno-unwind-tables -fno-stack-protector -fno-jump-tables -fno-ident"
 ).split()
 

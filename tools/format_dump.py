@@ -29,16 +29,16 @@ def example() -> bytes:
 
 def _pieces(data: bytes) -> Iterator[tuple[int, int, str]]:
     """(offset, bytes, meaning) of every field of the example."""
-    names = ("magic", "format major", "minor", "sections", "length", "crc32", "arena bytes", "reserved")
+    names = ("magic", "crc32", "format major", "minor", "sections", "length", "arena bytes", "reserved")
     at = 0
-    for name, width, value in zip(names, (4, 1, 1, 2, 4, 4, 4, 4), struct.unpack_from(blob.HEADER, data), strict=True):
+    for name, width, value in zip(names, (4, 4, 1, 1, 2, 4, 4, 4), struct.unpack_from(blob.HEADER, data), strict=True):
         yield at, width, f"{name} {value.decode() if isinstance(value, bytes) else value}"
         at += width
     titles = {blob.TENSORS: "TENSORS", blob.STEPS: "STEPS", blob.WEIGHTS: "WEIGHTS"}
     titles |= {blob.LABELS: "LABELS", blob.SELFTEST: "SELFTEST"}
     sections = [
         struct.unpack_from(blob.SECTION, data, at + blob.SECTION_BYTES * i)
-        for i in range(struct.unpack_from("<H", data, 6)[0])
+        for i in range(struct.unpack_from("<H", data, 10)[0])
     ]
     for number, _, offset, length in sections:
         yield at, blob.SECTION_BYTES, f"section {number} {titles[number]}: at {offset}, {length} bytes"
@@ -93,7 +93,7 @@ def _labels(data: bytes, at: int, length: int) -> Iterator[tuple[int, int, str]]
 
 def _selftest(data: bytes, at: int, length: int) -> Iterator[tuple[int, int, str]]:
     yield at, 4, "seed, reserved"
-    yield at + 4, length - 4, "outputs"
+    yield at + 4, 4, "crc32 of what the step writes"
 
 
 def dump() -> str:

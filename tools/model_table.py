@@ -1,4 +1,4 @@
-"""Print the README's table: what each model takes, and how many of its output bytes differ from TensorFlow Lite Micro's.
+"""Print the README's table: what each model takes, and how many output bytes differ from TensorFlow Lite Micro's.
 
     python tools/model_table.py MODEL.tflite...
 

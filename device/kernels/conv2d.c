@@ -30,7 +30,7 @@ static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena)
     int8_t *y = (int8_t *)arena + s->y;
     int groups = (s->kh * s->kw * s->ic + 3) / 4;
     // A pointwise layer without stride or padding reads its patches where they lie.
-    int direct = s->kh * s->kw * s->sy * s->sx == 1 && s->py + s->px == 0 && s->ic % 4 == 0 && s->oh <= s->ih && s->ow <= s->iw;
+    int direct = (s->kh | s->kw | s->sy | s->sx) == 1 && (s->py | s->px) == 0 && s->ic % 4 == 0 && s->oh <= s->ih && s->ow <= s->iw;
     for (int r = 0; r < s->oh; r++) {
         for (int c = 0; c < s->ow; c++, y += s->oc) {
             const int8_t *p = (const int8_t *)arena + s->s;

@@ -16,7 +16,7 @@ def check(name, view):
 
     if len(view) < blob.HEADER_BYTES or bytes(view[:4]) != blob.MAGIC:
         fail("is not a .whit file; make one with: whit pack MODEL.tflite")
-    _, major, minor, count, size, crc, arena_bytes, _ = struct.unpack_from(blob.HEADER, view, 0)
+    _, crc, major, minor, count, size, arena_bytes, _ = struct.unpack_from(blob.HEADER, view, 0)
     if major != blob.VERSION[0]:
         fail(
             "has format %d.%d, this whit reads %d.x; %s"
@@ -45,6 +45,12 @@ def check(name, view):
     for number in blob.TENSORS, blob.STEPS, blob.WEIGHTS:
         if number not in sections:
             fail("is broken: section %d is missing; pack it again" % number)
+    if arena_bytes >> 30:  # also keeps offsets within small integers
+        fail("needs an arena of %d bytes, more than any board has; pack it again" % arena_bytes)
+    if blob.SELFTEST in sections and sections[blob.SELFTEST][1] != struct.calcsize(blob.SELFTEST_RECORD):
+        fail("is broken: its self-test has the wrong size; pack it again")
+    if blob.LABELS in sections:
+        _text(fail, view, *sections[blob.LABELS])
     kernels = _steps(fail, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes)
     _tensors(fail, view, sections[blob.TENSORS], arena_bytes)
     return arena_bytes, sections, kernels
@@ -52,6 +58,13 @@ def check(name, view):
 
 def _cut(view, size):
     return "truncated" if len(view) < size else "too long"
+
+
+def _text(fail, view, at, length):
+    try:
+        str(bytes(view[at : at + length]), "utf-8")
+    except UnicodeError:
+        fail("is broken: a name in it is not UTF-8; pack it again")
 
 
 def _steps(fail, view, section, weights_bytes, arena_bytes):
@@ -63,7 +76,9 @@ def _steps(fail, view, section, weights_bytes, arena_bytes):
     for row in opset.KERNELS:
         layouts[row[0]] = row, opset.struct_of(row), opset.fields_of(row)
     while at < end:
-        if at + 4 > end or view[at] not in layouts:
+        if at + 4 > end:
+            fail("is broken: a step record does not fit; pack it again")
+        if view[at] not in layouts:
             fail("needs kernel %d, this whit has 1-%d; update whit on the board" % (view[at], opset.KERNELS[-1][0]))
         row, layout, fields = layouts[view[at]]
         size = struct.calcsize(layout)
@@ -96,13 +111,21 @@ def _tensors(fail, view, section, arena_bytes):
         offset, count, scale, zero_point, kind, dtype, rank, letters = struct.unpack_from(blob.TENSOR, view, at)
         at += blob.TENSOR_BYTES
         size = 4 * rank + letters + (-letters & 3)
-        if at + size > end or kind > 1 or dtype >= len(blob.DTYPES) or not count or offset + count > arena_bytes:
-            fail("is broken: an input or output leads outside its memory; pack it again")
+        if (
+            at + size > end
+            or not 0 <= scale < 1e38
+            or kind > 1
+            or dtype >= len(blob.DTYPES)
+            or not count
+            or offset + count > arena_bytes
+        ):
+            fail("is broken: an input or output has impossible values; pack it again")
         elements = 1
         for i in range(rank):
             elements *= struct.unpack_from("<I", view, at + 4 * i)[0]
         if elements != count:
             fail("is broken: the shape of an input or output does not match its size; pack it again")
+        _text(fail, view, at + 4 * rank, letters)
         kinds[kind] += 1
         at += size
     if not kinds[0] or not kinds[1]:

@@ -4,10 +4,10 @@ MAGIC = b"WHIT"
 VERSION = (1, 0)  # a reader takes its own major version; a new minor only adds sections that may be skipped
 ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
 
-# magic, major, minor, section count, file bytes, CRC32 of all bytes from CRC_FROM on, arena bytes, reserved (0)
-HEADER = "<4sBBHIIII"
+# magic, CRC32 of all bytes from CRC_FROM on, major, minor, section count, file bytes, arena bytes, reserved (0)
+HEADER = "<4sIBBHIII"
 HEADER_BYTES = 24
-CRC_FROM = 16
+CRC_FROM = 8
 SECTION = "<HHII"  # id, reserved (0), offset from the start of the file, bytes without padding
 SECTION_BYTES = 12
 
@@ -21,7 +21,7 @@ INPUT, OUTPUT = 0, 1
 INT8, UINT8 = 0, 1
 DTYPES = ("int8", "uint8")
 
-SELFTEST_HEAD = "<HH"  # seed of noise(), reserved (0); then the outputs, one after another
+SELFTEST_RECORD = "<HHI"  # seed of noise(), reserved (0), CRC32 of what the steps write in that run, in their order
 
 
 def noise(seed, buffer):

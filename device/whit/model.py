@@ -14,6 +14,7 @@ class _Key:
 
 
 _ALL = _Key()[:]
+_SEVERAL = (tuple, list)  # built here and not in each call
 
 
 class Tensor:
@@ -51,7 +52,7 @@ class Model:
         self._sections = sections
         self._steps = self._section(blob.STEPS)
         self._weights = self._section(blob.WEIGHTS)
-        self._arena = _arena(name, arena, arena_bytes)
+        self._arena = _arena(name, view, arena, arena_bytes)
         self._end = len(self._steps)
         self.arena_bytes = arena_bytes
         self.inputs = []
@@ -87,7 +88,7 @@ class Model:
             self._copy(self.outputs, y, False)
 
     def _copy(self, tensors, buffers, inward):
-        several = isinstance(buffers, (tuple, list))
+        several = isinstance(buffers, _SEVERAL)
         if (len(buffers) if several else 1) != len(tensors):
             raise ValueError(
                 "%s has %d %s, %d buffers were given; give a tuple of one each"
@@ -108,7 +109,7 @@ class Model:
                     t.data[_ALL] = buffer
                 else:
                     buffer[_ALL] = t.data
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, NotImplementedError):
                 raise ValueError(
                     "%s takes %d bytes of %s, %s was given; use a bytearray or array('b') of that length"
                     % (t.name, t.size, t.dtype, _describe(buffer))
@@ -168,34 +169,33 @@ class Model:
     def _kernel_names(self):
         from . import opset
 
-        rows = {}
-        for row in opset.KERNELS:
-            rows[row[0]] = row[1]
-        names = []
-        at = 0
-        while at < self._end:
-            names.append(rows[self._steps[at]])
-            at += self._steps[at + 2] | self._steps[at + 3] << 8
-        return names
+        return [row[1] for row, _ in opset.records(self._steps)]
+
+    def _writes(self):
+        # (offset in the arena, bytes) of what each step writes; a copy between strides counts as nothing
+        from . import opset
+
+        for row, fields in opset.records(self._steps):
+            yield fields["y"], opset.written(row, fields)
 
     def selftest(self):
-        """Run the golden vector of the file: True if every output byte is what the PC computed."""
+        """Run the golden vector of the file: True if every step writes what the PC computed."""
         if blob.SELFTEST not in self._sections:
             raise ValueError(self.name + " has no self-test; pack it again")
-        golden = self._section(blob.SELFTEST)
-        seed = golden[0] | golden[1] << 8
+        from binascii import crc32
+
+        seed, _, golden = struct.unpack_from(blob.SELFTEST_RECORD, self._section(blob.SELFTEST), 0)
         for t in self.inputs:
             seed = blob.noise(seed, t.data)
-        self.run()
-        at = 4
-        for t in self.outputs:
-            if golden[at : at + t.size] != t.data:
-                return False
-            at += t.size
-        return at == len(golden)
+        crc = 0
+        ran = self.steps()
+        for at, size in self._writes():
+            next(ran)
+            crc = crc32(memoryview(self._arena)[at : at + size], crc)
+        return crc & 0xFFFFFFFF == golden
 
 
-def _arena(name, arena, size):
+def _arena(name, view, arena, size):
     if arena is None:
         try:
             return bytearray(size)
@@ -206,15 +206,29 @@ def _arena(name, arena, size):
                 "%s needs an arena of %d bytes in one block, %d are free in all; free memory before loading it"
                 % (name, size, gc.mem_free())
             )
-    if not isinstance(arena, (bytearray, memoryview)) or len(arena) < size:
+    if not _writable(arena) or len(arena) < size:
         raise ValueError(
             "%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena))
         )
     from uctypes import addressof
 
-    if addressof(arena) & 3:
-        raise ValueError("the arena for %s is not aligned to 4 bytes; give a bytearray of its own" % name)
+    start, blob_start = addressof(arena), addressof(view)
+    if start & 3 or (start < blob_start + len(view) and blob_start < start + len(arena)):
+        raise ValueError("the arena for %s is not aligned to 4 bytes or is the model itself; give a bytearray" % name)
     return arena
+
+
+def _writable(arena):
+    # A kernel writes bytes there: no read-only view, and no items that are signed or wider than a byte.
+    if isinstance(arena, bytearray):
+        return True
+    if not isinstance(arena, memoryview) or len(arena) < 2:
+        return False
+    try:
+        arena[0] = 255
+    except TypeError:
+        return False
+    return arena[0] == 255 and len(bytes(arena[:2])) == 2
 
 
 def _describe(x):
@@ -230,15 +244,25 @@ def _quantize(t, x):
         raise ValueError(t.name + " has no scale, so predict() cannot quantize for it; use run() with its bytes")
     low = 0 if t.dtype == "uint8" else -128
     cell = array("f", (t.scale, 0.0))  # rounds to float32 where this port's floats are wider
-    try:
-        n = _fill(t, _flat(x), cell, 0, low)
-    except TypeError:
-        n = -1
+    n = -1
+    if not isinstance(x, str) and _iterable(x):
+        try:
+            n = _fill(t, _flat(x), cell, 0, low)
+        except (TypeError, ValueError, OverflowError) as e:
+            raise ValueError("%s takes %d numbers %s: %s; clean the input" % (t.name, t.size, t.shape, e))
     if n != t.size:
         raise ValueError(
-            "%s takes %d numbers (%s), %s was given; give a sequence of that length"
+            "%s takes %d numbers %s, %s was given; give a sequence of that length"
             % (t.name, t.size, t.shape, _describe(x))
         )
+
+
+def _iterable(x):
+    try:
+        iter(x)
+        return True
+    except TypeError:
+        return False
 
 
 def _flat(x):
@@ -264,7 +288,7 @@ def _fill(t, x, cell, at, low):
         v = cell[1]
         if not -70000.0 < v < 70000.0:
             if v != v:
-                raise ValueError("%s: element %d is not a number; clean the input" % (t.name, at))
+                raise ValueError("element %d is not a number" % at)
             v = 70000.0 if v > 0 else -70000.0
         q = int(v)
         v -= q

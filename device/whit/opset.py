@@ -12,6 +12,8 @@
 #
 # A kernel also needs device/kernels/NAME.c, device/whit/viper/NAME.py and a case table in tests/kernels.
 
+import struct
+
 BOUNDED = 1  # step flag: weights >= -127, every shift >= 1 and |accumulator| < 2**29, proven by the packager
 
 _CONV = "x:a y:a w:w q:w s:s ih:H iw:H ic:H oh:H ow:H oc:H kh:B kw:B sy:B sx:B dy:B dx:B py:B px:B zi:b zo:b lo:b hi:b"
@@ -136,5 +138,19 @@ def struct_of(row):
     return "<BBH" + "".join(codes) + "x" * spare
 
 
-def by_id():
-    return {row[0]: row for row in KERNELS}
+def records(steps):
+    # (row, {field: value}) of each record of a STEPS section that has been checked.
+    at = 0
+    while at < len(steps):
+        for row in KERNELS:
+            if row[0] == steps[at]:
+                break
+        layout = struct_of(row)
+        values = struct.unpack_from(layout, steps, at)[3:]
+        yield row, {field[0]: values[i] for i, field in enumerate(fields_of(row))}
+        at += struct.calcsize(layout)
+
+
+def written(row, fields):
+    # Bytes of the output that a step defines: all of its extent, but for a copy, which may leave gaps.
+    return 0 if row[1] == "copy" else row[3](fields)[[f[0] for f in fields_of(row)].index("y")]

@@ -4,7 +4,10 @@
 def read(source):
     # -> (name for messages, memoryview). Copies only what it must.
     if not isinstance(source, str):
-        view = memoryview(source)
+        try:
+            view = memoryview(source)
+        except TypeError:
+            raise TypeError("whit.load takes a path or a buffer, %s was given" % type(source).__name__)
         return "model", view if _aligned(view) else _copy(view)
     with open(source, "rb") as f:
         try:

@@ -28,7 +28,7 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
         at, length = sections[blob.LABELS]
         labels = data[at : at + length]
     return {
-        "format": "{}.{}".format(*struct.unpack_from("<BB", data, 4)),
+        "format": "{}.{}".format(*struct.unpack_from("<BB", data, 8)),
         "blob_bytes": len(data),
         "weights_bytes": sections[blob.WEIGHTS][1],
         "arena_bytes": arena_bytes,
@@ -58,13 +58,4 @@ def _ports(data: bytes, at: int, length: int) -> list[tuple[int, dict[str, Any]]
 
 
 def _steps(data: bytes, at: int, length: int) -> list[dict[str, Any]]:
-    rows = {row[0]: row for row in opset.KERNELS}
-    end = at + length
-    steps = []
-    while at < end:
-        row = rows[data[at]]
-        _, flags, size, *values = struct.unpack_from(opset.struct_of(row), data, at)
-        fields = dict(zip((n for n, _ in opset.fields_of(row)), values, strict=True))
-        steps.append({"kernel": row[1], "bounded": bool(flags & opset.BOUNDED), "fields": fields})
-        at += size
-    return steps
+    return [{"kernel": row[1], "fields": fields} for row, fields in opset.records(data[at : at + length])]

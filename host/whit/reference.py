@@ -15,8 +15,14 @@ from . import layout
 from .program import WRITTEN, Program, Step
 
 
-def run(program: Program, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run(
+    program: Program,
+    inputs: Sequence[np.ndarray],
+    after: Callable[[Step, np.ndarray], None] = lambda step, written: None,
+) -> list[np.ndarray]:
     """Run the program once on quantized inputs, in the order and the dtypes of program.inputs.
+
+    `after` is called with each step and the bytes it may have written, before the next one runs.
 
     Returns:
         one array per output, in the port's dtype and shape.
@@ -33,6 +39,7 @@ def run(program: Program, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         result = KERNELS[step.kernel](step, arrays)
         if result is not None:
             arrays[WRITTEN][:] = result.astype(np.int8).reshape(-1)
+        after(step, arrays[WRITTEN])
     return [
         np.frombuffer(memory[p.buffer][: int(np.prod(p.shape))].tobytes(), p.dtype).reshape(p.shape)
         for p in program.outputs

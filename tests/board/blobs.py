@@ -53,7 +53,7 @@ def quantize(source: str, target: str, x: tuple[float, int], y: tuple[float, int
 
 def find(data: bytes, number: int) -> tuple[int, int]:
     """Where a section lies: offset, bytes."""
-    count = struct.unpack_from(blob.HEADER, data)[3]
+    count = struct.unpack_from(blob.HEADER, data)[4]
     for i in range(count):
         found, _, offset, length = struct.unpack_from(blob.SECTION, data, blob.HEADER_BYTES + blob.SECTION_BYTES * i)
         if found == number:
@@ -63,8 +63,8 @@ def find(data: bytes, number: int) -> tuple[int, int]:
 
 def sealed(data: bytes) -> bytes:
     """`data` with its own length and CRC32 in the header."""
-    data = data[:8] + struct.pack("<I", len(data)) + data[12:]
-    return data[:12] + struct.pack("<I", binascii.crc32(data[blob.CRC_FROM :])) + data[16:]
+    data = data[:12] + struct.pack("<I", len(data)) + data[16:]
+    return data[:4] + struct.pack("<I", binascii.crc32(data[blob.CRC_FROM :])) + data[8:]
 
 
 def with_byte(data: bytes, at: int, value: int) -> bytes:
@@ -73,14 +73,14 @@ def with_byte(data: bytes, at: int, value: int) -> bytes:
 
 def with_section(data: bytes, number: int, content: bytes) -> bytes:
     """`data` with one more section at its end."""
-    magic, major, minor, count, size, crc, arena, spare = struct.unpack_from(blob.HEADER, data)
+    magic, crc, major, minor, count, size, arena, spare = struct.unpack_from(blob.HEADER, data)
     end_of_table = blob.HEADER_BYTES + blob.SECTION_BYTES * count
     table = [list(struct.unpack_from(blob.SECTION, data, at)) for at in range(blob.HEADER_BYTES, end_of_table, 12)]
     shift = blob.ALIGN  # the table grows by an entry; every section moves by a whole alignment
     table = [[n, r, offset + shift, length] for n, r, offset, length in table]
     start = -(-(len(data) + shift) // blob.ALIGN) * blob.ALIGN
     table.append([number, 0, start, len(content)])
-    out = struct.pack(blob.HEADER, magic, major, minor, count + 1, size, crc, arena, spare)
+    out = struct.pack(blob.HEADER, magic, crc, major, minor, count + 1, size, arena, spare)
     out += b"".join(struct.pack(blob.SECTION, *entry) for entry in table)
     out += bytes(end_of_table + shift - len(out)) + data[end_of_table:]
     return sealed(out + bytes(start - len(out)) + content)

@@ -39,7 +39,7 @@ class Defect(Exception):
 
 def sections_of(b):
     # [(id, bytes)]; b is sound
-    count = struct.unpack_from(blob.HEADER, b)[3]
+    count = struct.unpack_from(blob.HEADER, b)[4]
     table = [struct.unpack_from(blob.SECTION, b, blob.HEADER_BYTES + blob.SECTION_BYTES * i) for i in range(count)]
     return [(number, b[offset : offset + length]) for number, _, offset, length in table]
 
@@ -53,7 +53,7 @@ def joined(b, sections):
         table += struct.pack(blob.SECTION, number, 0, start + len(body), len(data))
         body += data
     head = b[: blob.HEADER_BYTES]
-    struct.pack_into("<H", head, 6, len(sections))
+    struct.pack_into("<H", head, 10, len(sections))
     return head + table + body
 
 
@@ -161,8 +161,8 @@ def mutant(bases, number):
     if randrange(32) == 0:
         b = set_length(b)
     if randrange(16) and len(b) >= blob.HEADER_BYTES:
-        struct.pack_into("<I", b, 8, len(b))
-        struct.pack_into("<I", b, 12, crc32(b[blob.CRC_FROM :]))
+        struct.pack_into("<I", b, 12, len(b))
+        struct.pack_into("<I", b, 4, crc32(b[blob.CRC_FROM :]))
     return b
 
 

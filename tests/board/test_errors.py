@@ -32,7 +32,7 @@ def assert_says(text, *words):
 
 
 def with_major(data, major):
-    return sealed(data[:4] + bytes([major]) + data[5:])
+    return sealed(data[:8] + bytes([major]) + data[9:])
 
 
 def test_a_file_of_another_kind():
@@ -127,11 +127,56 @@ def test_a_heap_too_small_for_a_copy_of_a_misaligned_buffer():
     assert_says(text, f"model needs {len(data)} bytes of heap in one block", "are free in all")
 
 
-@pytest.mark.parametrize("arena_bytes", [1_000_000, 0x7FFFFFF0, 0xFFFFFFFF])
+def with_arena(arena_bytes: int) -> bytes:
+    return sealed(dense()[:16] + struct.pack("<I", arena_bytes) + dense()[20:])
+
+
+@pytest.mark.parametrize("arena_bytes", [1_000_000, 0x3FFFFFFF])
 def test_a_heap_too_small_for_the_arena(arena_bytes):
-    data = sealed(dense()[:16] + struct.pack("<I", arena_bytes) + dense()[20:])
-    text = refusal(data, error="MemoryError", heap_bytes=300_000)
+    text = refusal(with_arena(arena_bytes), error="MemoryError", heap_bytes=300_000)
     assert_says(text, f"m.whit needs an arena of {arena_bytes} bytes in one block", "are free in all", "free memory")
+
+
+@pytest.mark.parametrize("arena_bytes", [0x40000000, 0xFFFFFFFF])
+def test_an_arena_that_no_board_has(arena_bytes):
+    words = f"m.whit needs an arena of {arena_bytes} bytes", "more than any board has", "pack it again"
+    assert_says(refusal(with_arena(arena_bytes)), *words)
+
+
+@pytest.mark.parametrize(
+    ("arena", "words"),
+    [
+        ("memoryview(bytes(64))", "memoryview of 64 was given"),
+        ("bytes(64)", "bytes of 64 was given"),
+        ("memoryview(array('i', bytes(256)))", "memoryview of 64 was given"),
+        ("memoryview(array('b', bytes(64)))", "memoryview of 64 was given"),
+        ("[0] * 64", "list of 64 was given"),
+        ("bytearray(8)", "bytearray of 8 was given"),
+        ("memoryview(bytearray(80))[2:]", "not aligned to 4 bytes"),
+        ("model", "is the model itself"),
+        ("memoryview(model)[128:]", "is the model itself"),
+    ],
+)
+def test_an_arena_that_kernels_cannot_write(arena, words):
+    """Or that would let them write over the records the check has passed."""
+    script = f"""
+    import whit
+    from array import array
+    model = bytearray(open("m.whit", "rb").read())
+    try:
+        whit.load(model, arena={arena})
+        assert False, "taken"
+    except ValueError as e:
+        print(e)
+    """
+    text = run(script, {"m.whit": dense()})
+    assert words in text and "arena" in text and "give a bytearray" in text, text
+
+
+def test_what_is_neither_a_path_nor_a_buffer():
+    for source in "None", "42", "['m.whit']":
+        text = run(f"import whit\ntry:\n    whit.load({source})\nexcept TypeError as e:\n    print(e)")
+        assert "whit.load takes a path or a buffer" in text, text
 
 
 def test_a_kernel_set_that_there_is_not():
@@ -168,18 +213,10 @@ def test_with_native_kernels_native_is_the_default():
     )
 
 
-def test_a_selftest_section_too_short_for_its_head():
+@pytest.mark.parametrize("length", [0, 1, 7])
+def test_a_selftest_section_of_another_size(length):
     data = dense()
-    at, length = find(data, blob.SELFTEST)
-    entry = data.index(struct.pack("<II", at, length))
-    data = sealed(data[: entry + 4] + struct.pack("<I", 1) + data[entry + 8 :])
-    run(
-        """
-        import whit
-        try:
-            assert whit.load("m.whit").selftest() is False
-        except ValueError:
-            pass
-        """,
-        {"m.whit": data},
-    )
+    at, found = find(data, blob.SELFTEST)
+    entry = data.index(struct.pack("<II", at, found))
+    data = sealed(data[: entry + 4] + struct.pack("<I", length) + data[entry + 8 :])
+    assert_says(refusal(data), "m.whit is broken: its self-test has the wrong size", "pack it again")

@@ -139,7 +139,7 @@ def test_predict_takes_one_argument_for_each_input():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("[0] * 7", "takes 8 numbers ((1, 8)), list of 7 was given; give"),
+        ("[0] * 7", "takes 8 numbers (1, 8), list of 7 was given; give"),
         ("[0] * 9", "list of 9 was given"),
         ("[[0] * 4, [0] * 5]", "takes 8 numbers"),
         ("[]", "list of 0 was given"),

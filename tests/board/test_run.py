@@ -189,3 +189,25 @@ def test_inputs_and_outputs_describe_themselves():
         name, shape, dtype, scale, zero_point, size, length = eval(line)
         assert (name, shape, dtype, zero_point) == (port["name"], port["shape"], port["dtype"], port["zero_point"])
         assert scale == pytest.approx(port["scale"]) and size == length == np.prod(shape)
+
+
+def test_selftest_notices_nearly_every_weight():
+    """It hears of every step, so a softmax that saturates behind them hides nothing."""
+    script = """
+    import struct
+    import whit
+    from binascii import crc32
+    from whit import check
+    data = bytearray(open("m.whit", "rb").read())
+    at, length = check.check("m.whit", memoryview(data))[1][3]
+    tried = missed = 0
+    for i in range(at, at + length, 7):
+        data[i] ^= 0x10
+        struct.pack_into("<I", data, 4, crc32(memoryview(data)[8:]))
+        tried += 1
+        missed += whit.load(data).selftest()
+        data[i] ^= 0x10
+    print(tried, missed)
+    """
+    tried, missed = map(int, run(script, {"m.whit": digits()}).split())
+    assert tried > 500 and missed < tried / 10

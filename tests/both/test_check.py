@@ -12,7 +12,7 @@ FILL, LOOKUP = 10, 8
 
 
 def step(number, *values):
-    row = opset.by_id()[number]
+    row = {row[0]: row for row in opset.KERNELS}[number]
     layout = opset.struct_of(row)
     return struct.pack(layout, number, 0, struct.calcsize(layout), *values)
 
@@ -36,14 +36,14 @@ def minimal(tensors=TENSORS, steps=STEPS, weights=b"", extra=(), arena=ARENA, ma
         body += bytes(-(start + len(body)) % blob.ALIGN)
         table += struct.pack(blob.SECTION, number, 0, start + len(body), len(data))
         body += data
-    data = struct.pack(blob.HEADER, blob.MAGIC, major, minor, len(sections), 0, 0, arena, 0) + table + body
+    data = struct.pack(blob.HEADER, blob.MAGIC, 0, major, minor, len(sections), 0, arena, 0) + table + body
     return sealed(data)
 
 
 def sealed(data):
     # data with its own length and CRC32 in the header
-    data = data[:8] + struct.pack("<I", len(data)) + data[12:]
-    return data[:12] + struct.pack("<I", crc32(data[blob.CRC_FROM :]) & 0xFFFFFFFF) + data[16:]
+    data = data[:12] + struct.pack("<I", len(data)) + data[16:]
+    return data[:4] + struct.pack("<I", crc32(data[blob.CRC_FROM :]) & 0xFFFFFFFF) + data[8:]
 
 
 def patched(data, at, code, value):
@@ -117,7 +117,7 @@ def test_a_section_outside_the_file_or_misaligned_is_refused():
 
 
 def test_more_sections_than_the_file_holds_are_refused():
-    assert "section" in refusal(sealed(patched(minimal(), 6, "<H", 0xFFFF)))
+    assert "section" in refusal(sealed(patched(minimal(), 10, "<H", 0xFFFF)))
 
 
 def test_a_missing_section_is_refused():

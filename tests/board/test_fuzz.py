@@ -20,7 +20,7 @@ from whit.simulate import KERNEL_SETS, interpreter, search_path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import nets
 
-MUTANTS = 5000
+MUTANTS = 10_000  # for each kernel set
 ACCEPTED = 500  # at least; fewer would mean that the kernels saw next to none of them
 HEAP_BYTES = 1 << 20
 TIMEOUT_S = 120

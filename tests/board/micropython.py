@@ -50,5 +50,7 @@ def run(script: str, files: Mapping[str, bytes] = NO_FILES, heap_bytes: int = HE
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     # A traceback goes to its standard output.
     text, end, _ = done.stdout.partition(END)
-    assert end and done.returncode == 0 and not done.stderr, f"the script did not reach its end:\n{done.stdout}{done.stderr}"
+    assert end and done.returncode == 0 and not done.stderr, (
+        f"the script did not reach its end:\n{done.stdout}{done.stderr}"
+    )
     return text

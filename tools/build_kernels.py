@@ -33,7 +33,14 @@ class Arch:
     target: tuple[str, ...]
 
 
-ARCHES = (Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),)
+ARCHES = (
+    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),
+    Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus")),
+    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3")),
+    Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
+    Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),
+    Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax")),
+)
 
 CFLAGS = (
     "-std=gnu11 -Os -Wall -Wextra -Werror -ffreestanding -fno-builtin -fwrapv -fPIE -fvisibility=hidden -fno-common "
@@ -74,7 +81,7 @@ def machine_code(arch: Arch, work: Path) -> bytes:
         raise BuildError(f"{arch.name}: writable data has no place in the kernels:\n" + "\n".join(writable))
     text = re.search(r"\.text\s+PROGBITS\s+([0-9a-f]+)", sections)
     entry = re.search(r"^\s*\d+: ([0-9a-f]+) .* entry$", run(tool("llvm-readelf"), "--symbols", str(elf)), re.M)
-    if not entry or not text or int(entry[1], 16) != int(text[1], 16):
+    if not entry or not text or int(entry[1], 16) & ~1 != int(text[1], 16):  # bit 0 says Thumb
         raise BuildError(f"{arch.name}: entry is not the first function")
     run(tool("llvm-objcopy"), "-O", "binary", "-j", ".text", str(elf), str(flat))
     return flat.read_bytes()
@@ -117,9 +124,9 @@ class Mpy:
         self.at += 1
 
 
-def graft(stub: bytes, code: bytes) -> bytes:
-    """`stub` with the machine code of its one viper function replaced by `code`."""
-    mpy = Mpy(stub)
+def _code_span(module: bytes) -> tuple[int, int, int, int]:
+    """Of a module with one viper function: where its head starts, its code starts and ends, and the head's low bits."""
+    mpy = Mpy(module)
     mpy.skip_tables()
     module_head = mpy.uint()
     if (module_head & 3) + 2 != Mpy.BYTECODE or not module_head & 4:
@@ -130,8 +137,19 @@ def graft(stub: bytes, code: bytes) -> bytes:
     head = mpy.uint()
     if children != 1 or (head & 3) + 2 != Mpy.VIPER or head & 4:
         raise BuildError("stub.py does not hold exactly one viper function")
-    tail = mpy.at + (head >> 3)
-    return stub[:start] + Mpy.encode(len(code) << 3 | head & 7) + code + stub[tail:]
+    return start, mpy.at, mpy.at + (head >> 3), head & 7
+
+
+def graft(stub: bytes, code: bytes) -> bytes:
+    """`stub` with the machine code of its one viper function replaced by `code`."""
+    start, _, end, low = _code_span(stub)
+    return stub[:start] + Mpy.encode(len(code) << 3 | low) + code + stub[end:]
+
+
+def machine_code_of(module: bytes) -> bytes:
+    """What graft() put in."""
+    _, start, end, _ = _code_span(module)
+    return module[start:end]
 
 
 def build(arch: Arch) -> bytes:

@@ -2,6 +2,19 @@
 // x [ih][iw][c] int8; y [oh][ow][c] int8. Cannot fail: check() ran at load, and no window misses the image.
 #include "pool.h"
 
+// sum / count to nearest, ties away from zero. The quotient of int8 values has eight bits, which come one by one: not
+// every core divides.
+static int mean_of(int32_t sum, int32_t count) {
+    int32_t rest = (sum < 0 ? -sum : sum) + count / 2, mean = 0;
+    for (int bit = 7; bit >= 0; bit--) {
+        if (rest >= count << bit) {
+            rest -= count << bit;
+            mean += 1 << bit;
+        }
+    }
+    return sum < 0 ? -mean : mean;
+}
+
 static void average_pool(const average_pool_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
@@ -16,8 +29,7 @@ static void average_pool(const average_pool_step *s, const uint8_t *weights, uin
                         sum += x[((size_t)i * s->iw + j) * s->c + k];
                     }
                 }
-                sum += sum > 0 ? count / 2 : -(count / 2);
-                *y++ = clamp(sum / count, s->lo, s->hi);
+                *y++ = clamp(mean_of(sum, count), s->lo, s->hi);
             }
         }
     }

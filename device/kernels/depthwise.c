@@ -18,7 +18,10 @@ static int32_t tap_sum(const depthwise_step *s, const int8_t *x, const int8_t *w
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
-    int taps = s->kh * s->kw, multiplier = s->oc / s->ic;
+    int taps = s->kh * s->kw, multiplier = 0;
+    for (int n = s->oc; n > 0; n -= s->ic) { // oc / ic, and not every core divides
+        multiplier++;
+    }
     for (int r = 0; r < s->oh; r++) {
         for (int c = 0; c < s->ow; c++, y += s->oc) {
             const int8_t *w = (const int8_t *)weights + s->w;

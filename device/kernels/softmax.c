@@ -5,10 +5,10 @@
 
 // 1 / half in Q2 by three Newton steps from 48/17 - 32/17 * half; half in [1/2, 1) in Q0.
 static int32_t reciprocal(int32_t half) {
-    int32_t x = 1515870810 + requantize(half, -1010580540, 0);
+    int32_t x = 1515870810 + high_mul(half, -1010580540);
     for (int i = 0; i < 3; i++) {
-        int32_t error = (1 << 29) - requantize(half, x, 0);
-        x += (int32_t)((uint32_t)requantize(error, x, 0) << 2);
+        int32_t error = (1 << 29) - high_mul(half, x);
+        x += (int32_t)((uint32_t)high_mul(error, x) << 2);
     }
     return x;
 }

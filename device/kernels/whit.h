@@ -8,15 +8,32 @@
 
 #define NOINLINE __attribute__((noinline))
 
-// round(round(x * m / 2**31) / 2**shift), the inner tie upwards, the outer away from zero: gemmlowp's
-// SaturatingRoundingDoublingHighMul and RoundingDivideByPOT, in that order. A negative shift shifts x left first.
-// m >= 0, so the product needs no saturation; shift -31 ... 31, and any other only gives a wrong number.
+// a * b / 2**31 to nearest, ties upwards: gemmlowp's SaturatingRoundingDoublingHighMul but for a == b == INT32_MIN.
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6
+// Cortex-M0 and M0+ multiply to 32 bits only, and the code may call no library: four 16-bit products, whose sums stay
+// within 32 bits.
+static NOINLINE int32_t high_mul(int32_t a, int32_t b) {
+    int32_t a_high = a >> 16, b_high = b >> 16;
+    uint32_t a_low = (uint16_t)a, b_low = (uint16_t)b;
+    int32_t u = a_high * (int32_t)b_low + (int32_t)(a_low * b_low >> 16);
+    int32_t v = (int32_t)a_low * b_high + (u & 0xFFFF);
+    return (int32_t)((uint32_t)(a_high * b_high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15);
+}
+#else
+static inline int32_t high_mul(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+#endif
+
+// round(round(x * m / 2**31) / 2**shift), the inner tie upwards, the outer away from zero: high_mul() and
+// gemmlowp's RoundingDivideByPOT. A negative shift shifts x left first; shift -31 ... 31, and any other only gives a
+// wrong number.
 static inline int32_t requantize(int32_t x, int32_t m, int shift) {
     if (shift < 0) {
         x = (int32_t)((uint32_t)x << (-shift & 31));
         shift = 0;
     }
-    x = (int32_t)(((int64_t)x * m + (1 << 30)) >> 31);
+    x = high_mul(x, m);
     if (shift > 0) {
         x = (((x + (x >> 31)) >> ((shift - 1) & 31)) + 1) >> 1;
     }

@@ -160,7 +160,7 @@ class Model:
         print("%s: %d bytes, arena %d bytes, %s kernels" % (self.name, len(self._view), self.arena_bytes, self.kernels))
         for title, tensors in ("in ", self.inputs), ("out", self.outputs):
             for t in tensors:
-                print("  %s %s %s %s, real = %g * (q - %d)" % (title, t.name, t.dtype, t.shape, t.scale, t.zero_point))
+                print("  %s %s %s %s, real = %g * (q %+d)" % (title, t.name, t.dtype, t.shape, t.scale, -t.zero_point))
         if self.labels:
             print("  labels " + ", ".join(self.labels))
         names = self._kernel_names()

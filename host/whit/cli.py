@@ -47,6 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def _facts() -> Table:
+    """A table of names and values, without a heading."""
+    return Table(box=None, pad_edge=False, show_header=False)
+
+
 def _table(title: str, *headings: str) -> Table:
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
@@ -102,7 +107,7 @@ def _pack(a: Arguments) -> int:
     output = a.output or a.model.with_suffix(".whit")
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
-    table = _table("", "needs", "")
+    table = _facts()
     table.add_row("blob", _bytes(about["blob_bytes"]))
     table.add_row("arena", _bytes(about["arena_bytes"]))
     table.add_row("largest heap block", _bytes(about["largest_block_bytes"]))
@@ -135,13 +140,14 @@ def _inspect(a: Arguments) -> int:
     if a.json:
         print(json.dumps(about, indent=2))
         return 0
-    table = _table("", str(a.file), "")
+    print(a.file)
+    table = _facts()
     for key in ("format", "blob_bytes", "weights_bytes", "arena_bytes", "largest_block_bytes"):
         value = about[key]
         table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
     for key in ("inputs", "outputs"):
         for port in about[key]:
-            real = f"real = {port['scale']:g} * (q - {port['zero_point']})"
+            real = f"real = {port['scale']:g} * (q {-port['zero_point']:+d})"
             table.add_row(key[:-1], f"{port['name']} {port['dtype']} {tuple(port['shape'])}, {real}")
     if about["labels"]:
         table.add_row("labels", ", ".join(about["labels"]))

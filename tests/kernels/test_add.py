@@ -22,6 +22,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [add(f"add_{name}", **case) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_add(name):
     assert_exact(add(f"add_{name}", **CASES[name]))

@@ -53,6 +53,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [convolution(f"conv_{name}", **case) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_conv2d(name):
     assert_exact(convolution(f"conv_{name}", **CASES[name]))

@@ -16,6 +16,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [pad(f"pad_{name}", **case) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_pad(name):
     assert_exact(pad(f"pad_{name}", **CASES[name]), samples=2)

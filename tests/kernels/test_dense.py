@@ -24,6 +24,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [dense(f"dense_{name}", **case) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_dense(name):
     assert_exact(dense(f"dense_{name}", **CASES[name]))

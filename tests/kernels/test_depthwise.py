@@ -46,6 +46,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [convolution(f"depthwise_{name}", **{"out": 1, **case}, depthwise=True) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_depthwise(name):
     assert_exact(convolution(f"depthwise_{name}", **{"out": 1, **CASES[name]}, depthwise=True))

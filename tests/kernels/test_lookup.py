@@ -35,6 +35,11 @@ CASES = {
 EVERY = np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 256)
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [unary(f"unary_{name}", kind, **options) for name, (kind, options) in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_lookup(name):
     kind, options = CASES[name]

@@ -22,6 +22,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [mean(f"mean_{name}", **case) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_mean(name):
     assert_exact(mean(f"mean_{name}", **CASES[name]), samples=20)

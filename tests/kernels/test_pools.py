@@ -21,6 +21,12 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    kinds = "AVERAGE_POOL_2D", "MAX_POOL_2D"
+    return [pool(f"{kind}_{name}", kind, **case) for kind in kinds for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_average_pool(name):
     assert_exact(pool(f"average_{name}", "AVERAGE_POOL_2D", **CASES[name]))

@@ -21,6 +21,11 @@ CASES = {
 }
 
 
+def models():
+    """Every case as a .tflite file."""
+    return [softmax(f"softmax_{name}", **case) for name, case in CASES.items()]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_softmax(name):
     assert_exact(softmax(f"softmax_{name}", **CASES[name]), samples=20)

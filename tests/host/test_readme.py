@@ -73,6 +73,13 @@ def test_the_table():
     assert f"<!-- models -->\n{printed}<!-- end -->" in README
 
 
+def test_the_native_modules():
+    prebuilt = ROOT / "device/prebuilt"
+    listed = dict(re.findall(r"`(whit_native_\w+\.mpy)` \| ([\d,]+) \|", README))
+    built = {path.name: f"{path.stat().st_size:,}" for path in prebuilt.glob("*.mpy") if "x64" not in path.name}
+    assert listed == built
+
+
 def test_the_operators():
     listed = re.search(r"- Operators: (.*?)\. No LSTM", README, re.S)
     assert listed

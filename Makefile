@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate kernels models clean
+.PHONY: help setup demo test check format generate kernels sizes models clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,6 +24,7 @@ check: $(VENV)/dev ## what to run before a commit: format, lint, types, generate
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/python tools/generate_format.py --check
+	@$(BIN)/python tools/size_report.py --check
 	@$(BIN)/python -m pytest -q tests/host tests/both
 
 format: $(VENV)/dev ## format the Python
@@ -36,6 +37,9 @@ generate: $(VENV)/dev ## write what follows from opset.py: C headers, field numb
 kernels: $(VENV)/dev ## build device/prebuilt from device/kernels (clang-22, lld-22, llvm-22)
 	@$(BIN)/python tools/build_kernels.py
 
+sizes: $(VENV)/dev ## what whit itself takes of a board's memory
+	@$(BIN)/python tools/size_report.py
+
 models: $(VENV)/models ## train the example models again (TensorFlow)
 	@$(BIN)/python models/digits/make.py
 
@@ -44,6 +48,8 @@ clean: ## remove what the commands above made
 
 # A Python without venv is completed on Debian and Ubuntu, whose package it is.
 $(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "make: whit needs Python 3.10 to 3.13, $$($(PYTHON) --version) was found; run: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
 	    rm -rf $(VENV); echo "python3 has no venv module; installing python3-venv"; \
 	    SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
@@ -53,7 +59,7 @@ $(VENV)/pyvenv.cfg:
 
 $(BIN)/whit: $(VENV)/pyvenv.cfg pyproject.toml
 	@echo "installing whit into $(VENV)"
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[verify]'
 	@touch $@
 
 $(VENV)/dev: $(BIN)/whit

@@ -66,12 +66,18 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def machine_code(arch: Arch, work: Path) -> bytes:
-    """Compile and link native.c; refuses relocations, writable data and undefined symbols."""
-    obj, elf, flat = work / "native.o", work / "native.elf", work / "native.bin"
+def link(arch: Arch, work: Path) -> Path:
+    """Compile and link native.c to an ELF file; refuses undefined symbols."""
+    obj, elf = work / "native.o", work / "native.elf"
     run(tool("clang"), *arch.target, *CFLAGS, "-c", str(SOURCES / "native.c"), "-o", str(obj))
-    link = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
-    run(tool("ld.lld"), *link, str(obj), "-o", str(elf))
+    options = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
+    run(tool("ld.lld"), *options, str(obj), "-o", str(elf))
+    return elf
+
+
+def machine_code(arch: Arch, work: Path) -> bytes:
+    """The linked code; refuses relocations, writable data, and an entry that is not its first byte."""
+    elf, flat = link(arch, work), work / "native.bin"
     relocations = run(tool("llvm-readelf"), "--relocs", str(elf))
     if "Relocation section" in relocations:
         raise BuildError(f"{arch.name}: relocations remain, so the code would depend on its address:\n{relocations}")

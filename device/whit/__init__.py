@@ -25,10 +25,14 @@ def load(source, arena=None, kernels=None):
         name, blob = reader.read(source)
         return model.Model(name, blob, check.check(name, blob), arena, kernels)
     finally:
-        # What only loading needs gives its heap back.
-        for module in "check", "opset", "reader":
-            sys.modules.pop(__name__ + "." + module, None)
-            globals().pop(module, None)
+        forget("check", "opset", "reader")  # what only loading needs gives its heap back
+
+
+def forget(*modules):
+    # Drop modules of this package that served for a moment.
+    for module in modules:
+        sys.modules.pop(__name__ + "." + module, None)
+        globals().pop(module, None)
 
 
 def info():

@@ -91,7 +91,7 @@ class Model:
         several = isinstance(buffers, _SEVERAL)
         if (len(buffers) if several else 1) != len(tensors):
             raise ValueError(
-                "%s has %d %s, %d buffers were given; give a tuple of one each"
+                "%s has %d %s, a list or tuple of %d was given; give a bytearray or array('b') for each"
                 % (
                     self.name,
                     len(tensors),
@@ -146,7 +146,7 @@ class Model:
         """Run once on what the arena holds; a list of (kernel name, microseconds), one per step."""
         import time
 
-        names = self._kernel_names()
+        names = [name for name, _, _ in self._records()]
         times = []
         steps = self.steps()
         start = time.ticks_us()
@@ -163,20 +163,16 @@ class Model:
                 print("  %s %s %s %s, real = %g * (q %+d)" % (title, t.name, t.dtype, t.shape, t.scale, -t.zero_point))
         if self.labels:
             print("  labels " + ", ".join(self.labels))
-        names = self._kernel_names()
+        names = [name for name, _, _ in self._records()]
         print("  %d steps: %s" % (len(names), " ".join(names)))
 
-    def _kernel_names(self):
-        from . import opset
+    def _records(self):
+        # (kernel name, offset in the arena, bytes) of what each step writes; of a copy, which may leave gaps, 0 bytes
+        from . import forget, opset
 
-        return [row[1] for row, _ in opset.records(self._steps)]
-
-    def _writes(self):
-        # (offset in the arena, bytes) of what each step writes; a copy between strides counts as nothing
-        from . import opset
-
-        for row, fields in opset.records(self._steps):
-            yield fields["y"], opset.written(row, fields)
+        found = [(row[1], f["y"], opset.written(row, f)) for row, f in opset.records(self._steps)]
+        forget("opset")
+        return found
 
     def selftest(self):
         """Run the golden vector of the file: True if every step writes what the PC computed."""
@@ -189,7 +185,7 @@ class Model:
             seed = blob.noise(seed, t.data)
         crc = 0
         ran = self.steps()
-        for at, size in self._writes():
+        for _, at, size in self._records():
             next(ran)
             crc = crc32(memoryview(self._arena)[at : at + size], crc)
         return crc & 0xFFFFFFFF == golden
@@ -203,7 +199,7 @@ def _arena(name, view, arena, size):
             import gc
 
             raise MemoryError(
-                "%s needs an arena of %d bytes in one block, %d are free in all; free memory before loading it"
+                "%s needs an arena of %d bytes in one block, %d are free in all; free memory or enlarge the heap"
                 % (name, size, gc.mem_free())
             )
     if not _writable(arena) or len(arena) < size:

@@ -9,7 +9,11 @@ def read(source):
         except TypeError:
             raise TypeError("whit.load takes a path or a buffer, %s was given" % type(source).__name__)
         return "model", view if _aligned(view) else _copy(view)
-    with open(source, "rb") as f:
+    try:
+        f = open(source, "rb")
+    except OSError as e:
+        raise OSError(e.args[0], source + " cannot be opened; check the path and that the file was copied")
+    with f:
         try:
             view = memoryview(f)  # a file of a memory-mapped file system
             if _aligned(view):
@@ -18,6 +22,8 @@ def read(source):
             pass
         size = f.seek(0, 2)
         f.seek(0)
+        if size >> 30:
+            raise ValueError(source + " is no file of a size that can be loaded; give the path of a .whit file")
         buffer = _allocate(source, size)
         if f.readinto(buffer) != size:
             raise ValueError(source + " changed while it was read; copy it to the board again")
@@ -45,6 +51,6 @@ def _allocate(name, size):
         import gc
 
         raise MemoryError(
-            "%s needs %d bytes of heap in one block, %d are free in all; load it before other imports or free memory"
+            "%s needs %d bytes of heap in one block, %d are free in all; free memory or enlarge the heap"
             % (name, size, gc.mem_free())
         )

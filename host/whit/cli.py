@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as ProgressBar
@@ -34,14 +37,21 @@ def main(argv: list[str] | None = None) -> int:
         add_arguments(command)
         command.set_defaults(function=function)
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a name still gets the rest
     try:
-        return arguments.function(arguments)
+        status = arguments.function(arguments)
+        sys.stdout.flush()
+        return status
     except WhitError as e:
         print(f"whit: {e}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return 2
+    except OSError as e:
+        print(f"whit: the output cannot be written ({e.strerror}); check where it goes", file=sys.stderr)
+        os._exit(2)  # what is left in the buffers cannot be written either
     except KeyboardInterrupt:
         print("whit: stopped", file=sys.stderr)
         return 130
@@ -52,17 +62,21 @@ def _facts() -> Table:
     return Table(box=None, pad_edge=False, show_header=False)
 
 
-def _table(title: str, *headings: str) -> Table:
+def _table(title: str, *headings: str, left: int = 1) -> Table:
+    """A table whose first `left` columns are words and the others numbers."""
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i == 0 else "right")
+        table.add_column(heading, justify="left" if i < left else "right")
     return table
 
 
 def _show(table: Table) -> None:
-    # Piped into a file or a page, a table keeps its lines whole.
-    console = Console()
-    Console(width=None if console.is_terminal else 200, highlight=False).print(table)
+    # Piped into a file or a page, a table keeps its lines whole. Names are a model's own, so they are not markup.
+    width = None if sys.stdout.isatty() else 1 << 14
+    console = Console(width=width, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
 
 
 @contextmanager
@@ -100,7 +114,8 @@ def _pack(a: Arguments) -> int:
     labels: tuple[str, ...] = ()
     if a.labels:
         try:
-            labels = tuple(line.strip() for line in files.read(a.labels).decode().splitlines() if line.strip())
+            lines = files.read(a.labels).decode("utf-8-sig").splitlines()
+            labels = tuple(line.strip() for line in lines if line.strip())
         except UnicodeDecodeError:
             raise WhitError(f"{a.labels}: not a text file in UTF-8; give one class name per line") from None
     packed = pack(files.read(a.model), a.model.name, labels)
@@ -152,12 +167,13 @@ def _inspect(a: Arguments) -> int:
     if about["labels"]:
         table.add_row("labels", ", ".join(about["labels"]))
     _show(table)
-    steps = _table("\nsteps", "", "kernel", "reads", "writes", "shape")
+    steps = _table("steps", "", "kernel", "shape", "reads at", "writes at", left=3)
     for i, step in enumerate(about["steps"]):
         f = step["fields"]
         image = f"{f['ih']}x{f['iw']} -> {f['oh']}x{f['ow']}" if "ih" in f else ""
         reads = " ".join(str(f[k]) for k in "xab" if k in f)
-        steps.add_row(str(i), step["kernel"], reads, str(f["y"]), image)
+        steps.add_row(str(i), step["kernel"], image, reads, str(f["y"]))
+    print()
     _show(steps)
     return 0
 
@@ -165,13 +181,17 @@ def _inspect(a: Arguments) -> int:
 # run
 
 
+_LEAST_HEAP, _MOST_HEAP = 16 << 10, 1 << 30  # between them the interpreter starts and the PC stands it
+
+
 def _heap(text: str) -> int:
     units = {"k": 1 << 10, "m": 1 << 20}
     unit = units.get(text[-1:].lower(), 1)
     digits = text[:-1] if text[-1:].lower() in units else text
-    if not digits.isdecimal() or not int(digits):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes; write 200000, 200k or 2M")
-    return int(digits) * unit
+    size = int(digits) * unit if digits.isascii() and digits.isdecimal() and len(digits) < 12 else 0
+    if not _LEAST_HEAP <= size <= _MOST_HEAP:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 16k to 1024M; write bytes as 200000, 200k or 2M")
+    return size
 
 
 def _run_arguments(p: argparse.ArgumentParser) -> None:
@@ -208,7 +228,7 @@ def _run(a: Arguments) -> int:
             print(f"{port['name']} {array.dtype} {array.shape}")
             for row in array.reshape(len(array), -1)[:10]:
                 named = f"  {about['labels'][row.argmax()]}" if len(about["labels"]) == row.size else ""
-                print(f"  {row}{named}")
+                print(f"  {np.array2string(row, max_line_width=1 << 14, threshold=20)}{named}")
             if len(array) > 10:
                 print(f"  and {len(array) - 10} more; name a file with -o for all of them")
     return 0
@@ -223,12 +243,17 @@ def _verify_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the random inputs; default 0")
 
 
+_MOST_SAMPLES = 10_000
+
+
 def _verify(a: Arguments) -> int:
     """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
     from .verify import verify
 
-    if a.samples < 0 or a.seed < 0:
-        raise WhitError(f"--samples {a.samples} --seed {a.seed}: give numbers that are not negative")
+    if not 0 <= a.samples <= _MOST_SAMPLES or a.seed < 0:
+        raise WhitError(
+            f"--samples {a.samples} --seed {a.seed}: give 0 to {_MOST_SAMPLES} samples and no negative seed"
+        )
     with _progress("verifying") as progress:
         results = verify(files.read(a.model), a.model, a.samples, a.seed, progress)
     table = _table("", "kernels", "samples", "output bytes", "differing")

@@ -22,13 +22,24 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write to a new name beside `path`, then rename: what was there survives a full disk or a cut."""
-    part = path.with_name(path.name + ".part")
+    """Write to a new name beside `path`, then rename: what was there survives a full disk or a cut.
+
+    Raises:
+        WhitError: the file cannot be written.
+    """
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device or a pipe
+            return
+        target = path.resolve()  # a link stays one
+        part = target.with_name(target.name + ".part")
+        try:
+            part.write_bytes(data)
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as e:
-        part.unlink(missing_ok=True)
         raise WhitError(f"{path}: cannot be written ({e.strerror}); check the folder and the space on it") from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .errors import WhitError
 from .lower import lower
 from .plan import Plan, plan
 from .program import Program
@@ -33,6 +34,9 @@ def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = ()) -> Pack
     """
     program = lower(read_tflite(data, name))
     if labels:
+        counts = [port.shape[-1] if port.shape else 1 for port in program.outputs]
+        if len(labels) not in counts:
+            raise WhitError(f"{name}: {len(labels)} labels for outputs of {counts} values; give one name per value")
         program = program.with_labels(labels)
     planned = plan(program)
     return Packed(write(program, planned), program, planned)

@@ -86,9 +86,8 @@ def _quantization(q: tflite.QuantizationParameters | None, shape: tuple[int, ...
     if q is None or not q.ScaleLength():
         return None
     scale = np.array(q.ScaleAsNumpy(), np.float32)
-    zero_point = np.zeros(len(scale), np.int64)
-    if q.ZeroPointLength():
-        zero_point = np.array(q.ZeroPointAsNumpy(), np.int64)
+    stored = q.ZeroPointLength()
+    zero_point = np.array(q.ZeroPointAsNumpy() if stored else [0] * len(scale), np.int64)
     axis = q.QuantizedDimension()
     if len(zero_point) != len(scale) or (len(scale) > 1 and (axis >= len(shape) or shape[axis] != len(scale))):
         raise ValueError(f"tensor {index} has {len(scale)} scales and {len(zero_point)} zero points for {shape}")

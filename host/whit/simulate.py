@@ -21,6 +21,7 @@ from .inspect import describe
 
 KERNEL_SETS = ("native", "viper")
 HEAP_BYTES = 8 << 20
+_BLOB = "model.whit"  # as messages of the runtime call it, before they get the name of the user's file
 _UNIX = "import sys, micropython_unix; sys.exit(micropython_unix.main())"
 _MAIN = Path(__file__).with_name("unix_main.py")
 
@@ -78,7 +79,7 @@ def simulate(
     count = len(arrays[0])
     with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path() as environment:
         work = Path(folder)
-        (work / "model.whit").write_bytes(blob)
+        (work / _BLOB).write_bytes(blob)
         rows = [np.ascontiguousarray(a).reshape(count, -1).view(np.uint8) for a in arrays]
         (work / "inputs").write_bytes(np.concatenate(rows, axis=1).tobytes())
         arguments = [str(work), "float" if real else "int", kernels or "", str(count)]
@@ -111,7 +112,8 @@ def _prepare(path: Path, ports: list[dict], inputs: Sequence[np.ndarray]) -> tup
                 f"{array.shape}; its first axis counts the samples"
             )
         if array.dtype.kind == "f":
-            arrays.append(array.astype("<f4"))
+            with np.errstate(over="ignore"):  # what float32 cannot hold saturates
+                arrays.append(array.astype("<f4"))
             continue
         limits = np.iinfo(port["dtype"])
         if array.min() < limits.min or array.max() > limits.max:
@@ -140,7 +142,7 @@ def _call(
                 progress(int(line) + 1, count)
             else:
                 said = line  # at the end, the last line of a traceback: an error nobody foresaw
-        message = process.stderr.read().strip() or said.strip()
+        message = (process.stderr.read().strip() or said.strip()).replace(_BLOB, name)
         process.wait()
     except BaseException:  # a stopped command leaves no interpreter behind
         process.kill()

@@ -18,7 +18,10 @@ def main(folder, kind, kernels, count):
             for x in xs:
                 source.readinto(x)
             if kind == "float":
-                out = m.predict(*xs)
+                try:
+                    out = m.predict(*xs)
+                except ValueError as e:
+                    raise ValueError("model.whit: sample %d: %s" % (i, e))
                 ys = out if isinstance(out, list) else [out]
             else:
                 m.run(tuple(xs), ys)

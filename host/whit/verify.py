@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import oracle
-from .graph import Graph, Tensor
+from .graph import Tensor
 from .pack import pack
 from .program import Port
 from .read_tflite import read_tflite
@@ -45,11 +45,13 @@ def verify(
         samples_for(graph.tensors[i], port, samples, rng)
         for i, port in zip(graph.inputs, packed.program.inputs, strict=True)
     ]
-    expected = oracle.run(data, inputs, path.name)
+    expected = oracle.run(data, inputs, path.name, len(graph.outputs))
+    if any(x.dtype.kind == "f" for x in inputs):  # then all go in as real values
+        inputs = [_real(x, port) for x, port in zip(inputs, packed.program.inputs, strict=True)]
     results = []
     for kernels in KERNEL_SETS:
         got = simulate(path, packed.blob, inputs, kernels, progress=partial(progress, kernels))
-        results.append(Result(kernels, len(inputs[0]), *_compare(graph, expected, got)))
+        results.append(Result(kernels, len(inputs[0]), *_compare(packed.program.outputs, expected, got)))
     return results
 
 
@@ -68,13 +70,20 @@ def samples_for(tensor: Tensor, port: Port, count: int, rng: np.random.Generator
     return real.astype(np.float32)
 
 
-def _compare(graph: Graph, expected: list[np.ndarray], got: list[np.ndarray]) -> tuple[int, int]:
-    """(output bytes compared, bytes that differ)."""
+def _real(values: np.ndarray, port: Port) -> np.ndarray:
+    """Quantized values as float32, the way DEQUANTIZE computes them; float32 passes through."""
+    if values.dtype.kind == "f":
+        return values
+    return np.float32(port.scale or 1) * (values.astype(np.int32) - port.zero_point).astype(np.float32)
+
+
+def _compare(ports: Sequence[Port], expected: list[np.ndarray], got: list[np.ndarray]) -> tuple[int, int]:
+    """(output bytes compared, bytes that differ); where one side is real values, both are compared as such."""
     compared = differing = 0
-    for index, want, have in zip(graph.outputs, expected, got, strict=True):
-        dtype = np.dtype(graph.tensors[index].dtype)
-        a = np.ascontiguousarray(want.astype(dtype)).view(np.uint8).reshape(-1)
-        b = np.ascontiguousarray(have.astype(dtype)).view(np.uint8).reshape(-1)
+    for port, want, have in zip(ports, expected, got, strict=True):
+        if want.dtype != have.dtype:
+            want, have = _real(want, port), _real(have, port)
+        a, b = (np.ascontiguousarray(values).view(np.uint8).reshape(-1) for values in (want, have))
         compared += a.size
         differing += int(np.count_nonzero(a != b))
     return compared, differing

@@ -79,9 +79,9 @@ def test_run_copies_in_and_out_or_leaves_the_arena_to_the_caller():
         ("5", "int was given"),
         ("array('f', [0] * 8)", "array of 8 was given"),
         ("array('h', [0] * 8)", "array of 8 was given"),
-        ("(bytes(8), bytes(8))", "has 1 inputs, 2 buffers were given; give"),
-        ("()", "has 1 inputs, 0 buffers were given; give"),
-        ("None, (bytearray(4), bytearray(4))", "has 1 outputs, 2 buffers were given; give"),
+        ("(bytes(8), bytes(8))", "has 1 inputs, a list or tuple of 2 was given; give"),
+        ("()", "has 1 inputs, a list or tuple of 0 was given; give"),
+        ("None, (bytearray(4), bytearray(4))", "has 1 outputs, a list or tuple of 2 was given; give"),
         ("'abcdefgh'", "str of 8 was given"),
     ],
 )

@@ -22,10 +22,6 @@ def test_ids_are_unique_and_dense_from_1():
     assert len({row[1] for row in opset.KERNELS}) == len(opset.KERNELS)
 
 
-def test_by_id_finds_every_row():
-    assert {row[0]: row for row in opset.KERNELS} == {row[0]: row for row in opset.KERNELS}
-
-
 def test_a_record_is_its_fields_and_a_head_padded_to_four_bytes():
     for row in opset.KERNELS:
         size = 4 + sum([WIDTHS[code] for _, code in opset.fields_of(row)])

@@ -65,7 +65,7 @@ def test_case_tables(core: Core):
 def _model(data: bytes, name: str) -> list[tuple[Job, list[bytes]]]:
     packed = pack(data, name)
     columns = _samples(read_tflite(data, name), packed.program, 1)
-    expected = oracle.run(data, columns, name)
+    expected = oracle.run(data, columns, name, len(packed.program.outputs))
     rows = zip(zip(*columns, strict=True), zip(*expected, strict=True), strict=True)
     return [(Job(packed.blob, tuple(x.tobytes() for x in xs)), [y.tobytes() for y in ys]) for xs, ys in rows]
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, what it writes, and one sentence for every mistake."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,10 +72,33 @@ def test_pack_names_the_output_after_the_model(tmp_path):
 
 
 def test_pack_with_labels_of_the_user(tmp_path):
-    (tmp_path / "names.txt").write_text("null\neins\nzwei\n")
+    names = ["null", "[/eins]", "[red]zwei", *"abcdefg"]  # what a terminal library might take for markup
+    (tmp_path / "names.txt").write_text("\ufeff" + "\n".join(names) + "\n\n")
     whit("pack", DIGITS, "-o", tmp_path / "d.whit", "--labels", tmp_path / "names.txt")
-    about = json.loads(whit("inspect", tmp_path / "d.whit", "--json").stdout)
-    assert about["labels"] == ["null", "eins", "zwei"]
+    assert json.loads(whit("inspect", tmp_path / "d.whit", "--json").stdout)["labels"] == names
+    assert ", ".join(names) in whit("inspect", tmp_path / "d.whit").stdout
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    refusal = refused("pack", DIGITS, "-o", tmp_path / "e.whit", "--labels", tmp_path / "names.txt")
+    assert "2 labels for outputs of [10] values; give one name per value" in refusal
+
+
+def test_what_is_not_a_regular_file_stays_what_it_is(tmp_path):
+    (tmp_path / "real.whit").write_bytes(b"old")
+    (tmp_path / "link.whit").symlink_to("real.whit")
+    assert whit("pack", DIGITS, "-o", tmp_path / "link.whit").returncode == 0
+    assert (tmp_path / "link.whit").is_symlink() and (tmp_path / "real.whit").stat().st_size > 1000
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        assert whit("pack", DIGITS, "-o", tmp_path / "pipe").returncode in (0, 2)  # a pipe cannot be read back
+        assert reader.stdout is not None and reader.stdout.read(4) == b"WHIT"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_output_that_cannot_be_written(blob):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "whit.cli", "inspect", blob], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 2 and done.stderr.startswith(b"whit: the output cannot be written (No space left")
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_inspect(blob):
@@ -112,7 +136,7 @@ def test_run_on_real_values(blob, vectors, tmp_path):
 def test_run_in_a_small_heap(blob, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((1, 64), np.int8))
     assert whit("run", blob, tmp_path / "x.npy", "--heap", "100k").returncode == 0
-    assert "heap" in refused("run", blob, tmp_path / "x.npy", "--heap", "12k")
+    assert "heap" in refused("run", blob, tmp_path / "x.npy", "--heap", "24k")
 
 
 def test_run_with_several_inputs_and_outputs(tmp_path):
@@ -156,7 +180,9 @@ def test_mistakes_with_models(tmp_path):
     assert "not a TFLite model" in refused("verify", tmp_path / "text.tflite")
     assert "cannot be written" in refused("pack", DIGITS, "-o", tmp_path / "no/such/folder/x.whit")
     assert "not a text file" in refused("pack", DIGITS, "-o", tmp_path / "x.whit", "--labels", DIGITS)
-    assert "give numbers that are not negative" in refused("verify", DIGITS, "--samples", "-1")
+    assert "give 0 to 10000 samples" in refused("verify", DIGITS, "--samples", "-1")
+    assert "give 0 to 10000 samples" in refused("verify", DIGITS, "--samples", "100000000")
+    assert "cannot be written" in refused("pack", DIGITS, "-o", "")
     assert not list(tmp_path.glob("*.whit")) and not list(tmp_path.glob("*.part"))
 
 
@@ -187,7 +213,7 @@ def test_mistakes_with_arrays(blob, tmp_path):
         (np.zeros((0, 64), np.int8), "the array is (0, 64)"),
         (np.full((1, 64), 128), "is int8, the array holds 128 to 128; give quantized values, or floats"),
         (np.zeros((1, 64), complex), "inputs of complex128 are not supported"),
-        (np.full((1, 64), np.nan), "element 0 is not a number"),
+        (np.full((1, 64), np.nan), "digits.whit: sample 0: "),
     ):
         np.save(x, array)
         assert message in refused("run", blob, x)
@@ -200,6 +226,12 @@ def test_mistakes_with_arrays(blob, tmp_path):
 
 
 def test_mistakes_on_the_command_line(blob):
-    for arguments in (["frobnicate"], [], ["run", blob, "x.npy", "--heap", "lots"], ["run", blob, "--kernels", "gpu"]):
+    for arguments in (
+        ["frobnicate"],
+        [],
+        ["run", blob, "x.npy", "--heap", "lots"],
+        ["run", blob, "x.npy", "--heap", "1k"],
+        ["run", blob, "--kernels", "gpu"],
+    ):
         done = whit(*arguments)
         assert done.returncode == 2 and "usage: whit" in done.stderr and "Traceback" not in done.stderr

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from exact import assert_exact
 from nets import Net
-from whit import oracle
 from whit.errors import WhitError
 from whit.graph import affine
 from whit.pack import pack
 from whit.read_tflite import read_tflite
 from whit.simulate import simulate
+from whit.verify import verify
 
 
 def _dense(net: Net, x: int, o: int = 4) -> int:
@@ -54,14 +53,51 @@ def test_float_input_with_int8_output():
     x = net.tensor((1, 16), None, "float32")
     inner = net.activation((1, 16), 0.5, -128)
     net.op("QUANTIZE", [x], [inner])
-    model = net.tflite([x], [_dense(net, inner)])
-    # The reference's int8 output against predict()'s real values.
-    packed = pack(model, "x")
-    values = np.linspace(-3, 130, 5 * 16, dtype=np.float32).reshape(5, 1, 16)
-    want = oracle.run(model, [values], "x")[0].astype(np.float32)
-    got = simulate(Path("x"), packed.blob, [values])[0]
-    port = packed.program.outputs[0]
-    np.testing.assert_array_equal(np.float32(port.scale) * (want.reshape(got.shape) - port.zero_point), got)
+    _verified(net.tflite([x], [_dense(net, inner)]))
+
+
+def test_int8_input_with_float_output():
+    net = Net("float_out")
+    x = net.activation((1, 16), 0.05, 7)
+    out = _dense(net, x)
+    y = net.tensor((1, 4), None, "float32")
+    net.op("DEQUANTIZE", [out], [y])
+    _verified(net.tflite([x], [y, out]))
+
+
+def test_float_beside_int8_inputs():
+    net = Net("mixed")
+    a, b = net.tensor((1, 8), None, "float32"), net.activation((1, 8), 0.03, -50)
+    inner, total = net.activation((1, 8), 0.037, 11), net.activation((1, 8), 0.06, 0)
+    net.op("QUANTIZE", [a], [inner])
+    net.op("ADD", [inner, b], [total], FusedActivationFunction=0)
+    _verified(net.tflite([b, a], [total]))
+
+
+def _verified(model: bytes) -> None:
+    """Where one side of the comparison is float, `verify` still compares like with like."""
+    for result in verify(model, Path("edges.tflite"), samples=30):
+        assert result.compared > 0 and result.differing == 0
+
+
+def test_verify_sees_a_difference_at_float_edges(monkeypatch):
+    """The comparison of real values is one that can fail."""
+    net = Net("wrong")
+    x = net.activation((1, 16), 0.05, 7)
+    y = net.tensor((1, 4), None, "float32")
+    net.op("DEQUANTIZE", [_dense(net, x)], [y])
+    model = net.tflite([x], [y])
+    monkeypatch.setattr("whit.verify.simulate", lambda *a, **k: [out + 1 for out in simulate(*a, **k)])
+    assert all(result.differing for result in verify(model, Path("edges.tflite")))
+
+
+def test_a_float_input_that_is_an_output_is_refused():
+    net = Net("float_through")
+    x = net.tensor((1, 8), None, "float32")
+    inner = net.activation((1, 8), 0.05, 0)
+    net.op("QUANTIZE", [x], [inner])
+    with pytest.raises(WhitError, match="computes in float32 outside the QUANTIZE and DEQUANTIZE at its edges"):
+        pack(net.tflite([x], [x, _dense(net, inner)]), "x")
 
 
 def test_uint8_edges():

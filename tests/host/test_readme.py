@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MODELS
+from size_report import heap_bytes
 from whit.lower.lowering import OPERATORS
 from whit.simulate import interpreter, search_path
 
@@ -78,6 +79,11 @@ def test_the_native_modules():
     listed = dict(re.findall(r"`(whit_native_\w+\.mpy)` \| ([\d,]+) \|", README))
     built = {path.name: f"{path.stat().st_size:,}" for path in prebuilt.glob("*.mpy") if "x64" not in path.name}
     assert listed == built
+
+
+def test_the_heap():
+    listed = re.search(r"whit itself takes about ([\d,]+) bytes of heap", README)
+    assert listed and abs(sum(heap_bytes()) - int(listed[1].replace(",", ""))) < 1000
 
 
 def test_the_operators():

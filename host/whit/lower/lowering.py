@@ -56,6 +56,8 @@ class Lowering:
             )
         int8_weights = any(t.dtype == "int8" and t.data is not None for t in self.graph.tensors)
         what = "a hybrid model (int8 weights, float32 activations)" if int8_weights else "a float32 model"
+        if any(op.kind == "QUANTIZE" for op in self.graph.operators):
+            what = "a model that computes in float32 outside the QUANTIZE and DEQUANTIZE at its edges"
         return self.error(
             f"'{tensor.title}' is float32, so this is {what}",
             "whit runs int8: convert with optimizations=[DEFAULT], a representative_dataset and "
@@ -73,7 +75,8 @@ class Lowering:
         held = index
         if tensor.dtype == "float32":
             readers = [op for op in self.graph.operators if index in op.inputs]
-            if len(readers) != 1 or readers[0].kind != "QUANTIZE" or not readers[0].outputs:
+            quantizes = len(readers) == 1 and readers[0].kind == "QUANTIZE" and readers[0].outputs
+            if not quantizes or index in self.graph.outputs:
                 raise self.not_int8(tensor, readers[0] if readers else None)
             held = self.edge[index] = readers[0].outputs[0]
         self.allocate(held)

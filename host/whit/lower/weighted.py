@@ -57,7 +57,7 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
     pairs = _multipliers(low, x, w, y, axis)
     multiplier = np.array([m for m, _ in pairs], np.int64)
     shift = np.array([e for _, e in pairs], np.int64)
-    bounded = weights.min() >= -127 and shift.min() >= 1 and reach.max() < 1 << 29
+    bounded = bool((weights >= -127).all() and (shift >= 1).all() and (reach < 1 << 29).all())
     quant = layout.quant_blocks(fp.wrap32(folded), multiplier, shift)
     return weights, quant, opset.BOUNDED if bounded else 0
 

@@ -1,0 +1,101 @@
+"""What whit itself takes of a board's memory: native modules by kernel, and heap by stage. Native code runs from RAM.
+
+python tools/size_report.py            print it
+python tools/size_report.py --check    exit 1 where a budget is exceeded
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from build_kernels import ARCHES, PREBUILT, ROOT, BuildError, link, tool
+from whit.device import opset
+from whit.pack import pack
+from whit.simulate import interpreter, search_path
+
+# The budgets, in bytes. A module is all of its architecture's kernels together.
+MODULE_BYTES = {"armv6m": 10 << 10, "armv7emsp": 8 << 10}
+OTHER_MODULE_BYTES = 10 << 10
+# On the unix port, whose objects are 64 bits wide: whit with its native kernels and one loaded model, but for that
+# model's file and arena.
+HEAP_BYTES = 32 << 10
+
+_HEAP = """
+import gc
+_ = 0
+def used():
+    gc.collect()
+    return gc.mem_alloc()
+before = used()
+import whit
+imported = used()
+m = whit.load("m.whit")
+loaded = used()
+for _ in range(10):
+    m.run()
+print(imported - before, loaded - imported, used() - loaded)
+"""
+
+
+def kernel_bytes() -> dict[str, dict[str, int]]:
+    """Architecture -> kernel -> bytes of its functions, as linked; what kernels share counts as `shared`."""
+    names = [row[1] for row in opset.KERNELS]
+    table = {}
+    for arch in ARCHES:
+        with tempfile.TemporaryDirectory() as folder:
+            symbols = subprocess.check_output(
+                [tool("llvm-nm"), "--print-size", str(link(arch, Path(folder)))], text=True
+            )
+        sizes = {m[2]: int(m[1], 16) for m in re.finditer(r"^\w+ (\w+) [tT] (\w+)$", symbols, re.M)}
+        table[arch.name] = {name: sizes.pop(name, 0) for name in names} | {"shared": sum(sizes.values())}
+    return table
+
+
+def heap_bytes() -> tuple[int, int, int]:
+    """Heap of the unix port: `import whit`, load() without the file and the arena, and ten runs."""
+    packed = pack((ROOT / "models/digits/digits_int8.tflite").read_bytes())
+    with tempfile.TemporaryDirectory() as folder, search_path() as environment:
+        (Path(folder) / "m.whit").write_bytes(packed.blob)
+        printed = subprocess.check_output([*interpreter(), "-c", _HEAP], cwd=folder, env=environment, text=True)
+    imported, loaded, ran = map(int, printed.split())
+    return imported, loaded - len(packed.blob) - packed.plan.arena_bytes, ran
+
+
+def main() -> int:
+    over = []
+    modules = {arch.name: (PREBUILT / f"whit_native_{arch.name}.mpy").stat().st_size for arch in ARCHES}
+    print("native modules, bytes")
+    for name, size in modules.items():
+        budget = MODULE_BYTES.get(name, OTHER_MODULE_BYTES)
+        print(f"  {name:10} {size:6,} of {budget:,}")
+        over += [f"whit_native_{name}.mpy takes {size} bytes, its budget is {budget}"] if size > budget else []
+    imported, loaded, ran = heap_bytes()
+    print(
+        f"heap on the unix port, bytes\n  import     {imported:6,}\n  load       {loaded:6,} and the file and the arena"
+    )
+    print(f"  both       {imported + loaded:6,} of {HEAP_BYTES:,}\n  run        {ran:6,} of 0")
+    over += [f"whit takes {imported + loaded} bytes of heap, its budget is {HEAP_BYTES}"] * (
+        imported + loaded > HEAP_BYTES
+    )
+    over += [f"run() takes {ran} bytes of heap, it may take none"] if ran else []
+    for line in over:
+        print(f"size_report: {line}", file=sys.stderr)
+    if "--check" in sys.argv:
+        return 1 if over else 0
+    try:
+        table = kernel_bytes()
+    except BuildError as e:
+        print(f"size_report: {e}", file=sys.stderr)
+        return 2
+    print("code by kernel, bytes\n  " + "".join(f"{name:>14}" for name in ["", *table]))
+    for kernel in next(iter(table.values())):
+        print("  " + "".join(f"{cell:>14}" for cell in [kernel, *(sizes[kernel] for sizes in table.values())]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,17 @@ from whit.program import ROWS, Place, Port, Program, Step
 from whit.write import write
 
 
+def offsets(row: tuple) -> list[tuple[str, str, int, int]]:
+    """(name, code, byte offset, width) of each field of a kernel's record."""
+    at, found = 4, []
+    for name, code in opset.fields_of(row):
+        width = {"H": 2, "B": 1, "b": 1}.get(code, 4)
+        assert at % width == 0, (row[1], name)
+        found.append((name, code, at, width))
+        at += width
+    return found
+
+
 def example() -> bytes:
     """Dense, three inputs, two outputs; all scales 1 but for the input's and output's."""
     weights = np.array([[1, 2, 3], [-4, 5, -6]], np.int8)
@@ -70,12 +81,11 @@ def _steps(data: bytes, at: int, length: int) -> Iterator[tuple[int, int, str]]:
     row = ROWS["dense"]
     yield at, 4, "dense, flags BOUNDED, 40 bytes"
     values = struct.unpack_from(opset.struct_of(row), data, at)[3:]
-    widths = [{"H": 2, "b": 1}.get(code, 4) for _, code in opset.fields_of(row)]
-    start = at + 4
-    for (name, _), value, width in zip(opset.fields_of(row), values, widths, strict=True):
-        yield start, width, f"{name} {value}"
-        start += width
-    yield start, at + length - start, "padding"
+    end = 4
+    for (name, _, start, width), value in zip(offsets(row), values, strict=True):
+        yield at + start, width, f"{name} {value}"
+        end = start + width
+    yield at + end, length - end, "padding"
 
 
 def _weights(data: bytes, at: int, length: int) -> Iterator[tuple[int, int, str]]:

@@ -11,7 +11,7 @@ import struct
 import sys
 from pathlib import Path
 
-from format_dump import dump
+from format_dump import dump, offsets
 from whit.device import opset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,17 +31,6 @@ WORDS = {
     "B": "u8",
     "b": "i8",
 }
-
-
-def offsets(row) -> list[tuple[str, str, int, int]]:
-    """(name, code, byte offset, width) of each field of a record."""
-    at, found = 4, []
-    for name, code in opset.fields_of(row):
-        width = {"H": 2, "B": 1, "b": 1}.get(code, 4)
-        assert at % width == 0, (row[1], name)
-        found.append((name, code, at, width))
-        at += width
-    return found
 
 
 def header() -> str:

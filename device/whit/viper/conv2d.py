@@ -5,7 +5,7 @@
 
 from micropython import const
 
-from .requantize import acc, requantize
+from .requantize import acc, finish
 
 # [fields]
 _X = const(1)
@@ -80,8 +80,6 @@ def conv2d(steps, at: int, weights, arena):
     a = ptr8(arena)
     w = ptr8(weights)
     sums = ptr32(acc)
-    sign = 1
-    sign <<= 31
     oc = p16[_OC]
     ow = p16[_OW]
     ic = p16[_IC]
@@ -139,23 +137,16 @@ def conv2d(steps, at: int, weights, arena):
                     p += 4
                     j += 16
                 total <<= 7
-                bias = ptr32(int(w) + q)
-                sums[0] = a0 - total + bias[0]
-                sums[1] = a1 - total + bias[1]
-                sums[2] = a2 - total + bias[2]
-                sums[3] = a3 - total + bias[3]
-                requantize(acc, 4, weights, q + 16, q + 32, 1)
-                p = 0
-                while p < 4 and o < oc:
-                    v = (sums[p] ^ sign) - sign + zo
-                    if v < lo:
-                        v = lo
-                    if v > hi:
-                        v = hi
-                    a[y] = v
-                    y += 1
-                    p += 1
-                    o += 1
+                sums[0] = a0 - total
+                sums[1] = a1 - total
+                sums[2] = a2 - total
+                sums[3] = a3 - total
+                p = oc - o
+                if p > 4:
+                    p = 4
+                finish(weights, q, arena, y, p, zo, lo, hi)
+                y += p
+                o += p
                 q += 36
             c += 1
         r += 1

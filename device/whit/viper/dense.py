@@ -4,7 +4,7 @@
 
 from micropython import const
 
-from .requantize import acc, requantize
+from .requantize import acc, finish
 
 # [fields]
 _X = const(1)
@@ -28,8 +28,6 @@ def dense(steps, at: int, weights, arena):
     a = ptr8(arena)
     w = ptr8(weights)
     sums = ptr32(acc)
-    sign = 1
-    sign <<= 31
     k = p32[_K]
     oc = p32[_O]
     zo = (p8[_ZO] ^ 128) - 128
@@ -68,23 +66,16 @@ def dense(steps, at: int, weights, arena):
             if j & 2:
                 j += 14
             odd <<= 7
-            bias = ptr32(int(w) + q)
-            sums[0] = a0 - odd + bias[0]
-            sums[1] = a1 - odd + bias[1]
-            sums[2] = a2 - odd + bias[2]
-            sums[3] = a3 - odd + bias[3]
-            requantize(acc, 4, weights, q + 16, q + 32, 1)
-            p = 0
-            while p < 4 and o < oc:
-                v = (sums[p] ^ sign) - sign + zo
-                if v < lo:
-                    v = lo
-                if v > hi:
-                    v = hi
-                a[y] = v
-                y += 1
-                p += 1
-                o += 1
+            sums[0] = a0 - odd
+            sums[1] = a1 - odd
+            sums[2] = a2 - odd
+            sums[3] = a3 - odd
+            p = oc - o
+            if p > 4:
+                p = 4
+            finish(weights, q, arena, y, p, zo, lo, hi)
+            y += p
+            o += p
             q += 36
         x = end
         r += 1

@@ -5,7 +5,7 @@
 
 from micropython import const
 
-from .requantize import acc, requantize
+from .requantize import acc, finish
 
 # [fields]
 _X = const(1)
@@ -78,10 +78,6 @@ def depthwise(steps, at: int, weights, arena):
     p32 = ptr32(int(ptr8(steps)) + at)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
-    a = ptr8(arena)
-    sums = ptr32(acc)
-    sign = 1
-    sign <<= 31
     oc = p16[_OC]
     zo = (p8[_ZO] ^ 128) - 128
     lo = (p8[_LO] ^ 128) - 128
@@ -97,23 +93,12 @@ def depthwise(steps, at: int, weights, arena):
                 n = oc - o
                 if n > 4:
                     n = 4
-                bias = ptr32(int(ptr8(weights)) + q)
                 i = 0
                 while i < n:
                     _tap_sum(steps, at, weights, arena, r * p8[_SY] - p8[_PY], c * p8[_SX] - p8[_PX], o + i, i)
-                    sums[i] = sums[i] + bias[i]
                     i += 1
-                requantize(acc, n, weights, q + 16, q + 32, 1)
-                i = 0
-                while i < n:
-                    v = (sums[i] ^ sign) - sign + zo
-                    if v < lo:
-                        v = lo
-                    if v > hi:
-                        v = hi
-                    a[y] = v
-                    y += 1
-                    i += 1
+                finish(weights, q, arena, y, n, zo, lo, hi)
+                y += n
                 o += n
                 q += 36
             c += 1

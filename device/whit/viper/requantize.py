@@ -46,18 +46,12 @@ def requantize(accs, n: int, params, m: int, e: int, step: int):
 
 
 @micropython.viper
-def finish(weights, q: int, arena, y: int, n: int, zo: int, lo: int, hi: int):
-    # The end of a layer with weights: acc[:n] without bias, n at most 4, through the quant block at q to n bytes at y.
+def store(arena, y: int, n: int, zo: int, lo: int, hi: int):
+    # acc[:n] + zo, clamped, to the n bytes at y.
     sums = ptr32(acc)
-    bias = ptr32(int(ptr8(weights)) + q)
     out = ptr8(arena)
     sign = 1
     sign <<= 31
-    i = 0
-    while i < n:
-        sums[i] = sums[i] + bias[i]
-        i += 1
-    requantize(acc, n, weights, q + 16, q + 32, 1)
     i = 0
     while i < n:
         v = (sums[i] ^ sign) - sign + zo
@@ -67,3 +61,16 @@ def finish(weights, q: int, arena, y: int, n: int, zo: int, lo: int, hi: int):
             v = hi
         out[y + i] = v
         i += 1
+
+
+@micropython.viper
+def finish(weights, q: int, arena, y: int, n: int, zo: int, lo: int, hi: int):
+    # The end of a layer with weights: acc[:n] without bias, n at most 4, through the quant block at q to n bytes at y.
+    sums = ptr32(acc)
+    bias = ptr32(int(ptr8(weights)) + q)
+    i = 0
+    while i < n:
+        sums[i] = sums[i] + bias[i]
+        i += 1
+    requantize(acc, n, weights, q + 16, q + 32, 1)
+    store(arena, y, n, zo, lo, hi)

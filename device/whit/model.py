@@ -23,17 +23,10 @@ class Tensor:
     real = scale * (q - zero_point), where q is a byte of data taken as dtype ("int8" or "uint8").
     """
 
-    def __init__(self, view, at, arena):
-        offset, self.size, self.scale, self.zero_point, self.kind, dtype, rank, letters = struct.unpack_from(
-            blob.TENSOR, view, at
-        )
-        at += blob.TENSOR_BYTES
-        self.dtype = blob.DTYPES[dtype]
-        self.shape = struct.unpack_from("<%dI" % rank, view, at)
-        at += 4 * rank
-        self.name = str(bytes(view[at : at + letters]), "utf-8")
-        self.end = at + letters + (-letters & 3)
-        self.data = memoryview(arena)[offset : offset + self.size]
+    def __init__(self, arena, offset, size, scale, zero_point, dtype, shape, name):
+        self.size, self.scale, self.zero_point = size, scale, zero_point
+        self.dtype, self.shape, self.name = dtype, shape, name
+        self.data = memoryview(arena)[offset : offset + size]
 
     def __repr__(self):
         return "<%s %s %s>" % (self.name, self.dtype, self.shape)
@@ -57,12 +50,8 @@ class Model:
         self.arena_bytes = arena_bytes
         self.inputs = []
         self.outputs = []
-        at, length = sections[blob.TENSORS]
-        end = at + length
-        while at < end:
-            tensor = Tensor(view, at, self._arena)
-            (self.outputs if tensor.kind else self.inputs).append(tensor)
-            at = tensor.end
+        for kind, *fields in blob.tensors(view, *sections[blob.TENSORS]):
+            (self.inputs if kind == blob.INPUT else self.outputs).append(Tensor(self._arena, *fields))
 
     def _section(self, number):
         at, length = self._sections[number]
@@ -89,15 +78,11 @@ class Model:
 
     def _copy(self, tensors, buffers, inward):
         several = isinstance(buffers, _SEVERAL)
-        if (len(buffers) if several else 1) != len(tensors):
+        count = len(buffers) if several else 1
+        if count != len(tensors):
             raise ValueError(
                 "%s has %d %s, a list or tuple of %d was given; give a bytearray or array('b') for each"
-                % (
-                    self.name,
-                    len(tensors),
-                    "inputs" if inward else "outputs",
-                    len(buffers) if several else 1,
-                )
+                % (self.name, len(tensors), "inputs" if inward else "outputs", count)
             )
         for i in range(len(tensors)):
             buffer = buffers[i] if several else buffers
@@ -193,15 +178,9 @@ class Model:
 
 def _arena(name, view, arena, size):
     if arena is None:
-        try:
-            return bytearray(size)
-        except MemoryError:
-            import gc
+        from .reader import allocate
 
-            raise MemoryError(
-                "%s needs an arena of %d bytes in one block, %d are free in all; free memory or enlarge the heap"
-                % (name, size, gc.mem_free())
-            )
+        return allocate(name, "an arena of %d bytes", size)
     if not _writable(arena) or len(arena) < size:
         raise ValueError(
             "%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena))

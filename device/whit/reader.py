@@ -1,5 +1,7 @@
 # From what the caller of load() gave to a buffer that holds the whole file, aligned for 32-bit loads.
 
+_HEAP = "%d bytes of heap"
+
 
 def read(source):
     # -> (name for messages, memoryview). Copies only what it must.
@@ -24,7 +26,7 @@ def read(source):
         f.seek(0)
         if size >> 30:
             raise ValueError(source + " is no file of a size that can be loaded; give the path of a .whit file")
-        buffer = _allocate(source, size)
+        buffer = allocate(source, _HEAP, size)
         if f.readinto(buffer) != size:
             raise ValueError(source + " changed while it was read; copy it to the board again")
     return source, memoryview(buffer)
@@ -39,18 +41,17 @@ def _aligned(view):
 
 
 def _copy(view):
-    buffer = _allocate("model", len(view))
+    buffer = allocate("model", _HEAP, len(view))
     buffer[:] = view
     return memoryview(buffer)
 
 
-def _allocate(name, size):
+def allocate(name, what, size):
+    # A bytearray. `what` says in the message, with %d for the size, what the heap has no room for.
     try:
         return bytearray(size)
     except MemoryError:
         import gc
 
-        raise MemoryError(
-            "%s needs %d bytes of heap in one block, %d are free in all; free memory or enlarge the heap"
-            % (name, size, gc.mem_free())
-        )
+        text = " needs " + what + " in one block, %d are free in all; free memory or enlarge the heap"
+        raise MemoryError(name + text % (size, gc.mem_free()))

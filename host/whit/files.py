@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,6 @@ def read_array(path: Path) -> np.ndarray:
     """The array of a .npy file."""
     data = read(path)
     try:
-        import io
-
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError):
         raise WhitError(f"{path}: not a .npy file; save the samples with numpy.save()") from None
@@ -59,8 +58,6 @@ def read_array(path: Path) -> np.ndarray:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Save as .npy, under exactly this name."""
-    import io
-
     buffer = io.BytesIO()
     np.save(buffer, array)
     write(path, buffer.getvalue())

@@ -22,7 +22,10 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
     except ValueError as e:
         raise WhitError(str(e)) from None
     rows = {row[0]: row for row in opset.KERNELS}
-    ports = _ports(data, *sections[blob.TENSORS])
+    ports: dict[int, list[dict[str, Any]]] = {blob.INPUT: [], blob.OUTPUT: []}
+    for kind, offset, _, scale, zero_point, dtype, shape, title in blob.tensors(view, *sections[blob.TENSORS]):
+        port = {"name": title, "shape": list(shape), "dtype": dtype, "scale": scale}
+        ports[kind].append(port | {"zero_point": zero_point, "offset": offset})
     labels = b""
     if blob.LABELS in sections:
         at, length = sections[blob.LABELS]
@@ -34,27 +37,12 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
         "arena_bytes": arena_bytes,
         "largest_block_bytes": max(len(data), arena_bytes),
         "kernels": [rows[number][1] for number in sorted(used)],
-        "inputs": [p for kind, p in ports if kind == blob.INPUT],
-        "outputs": [p for kind, p in ports if kind == blob.OUTPUT],
+        "inputs": ports[blob.INPUT],
+        "outputs": ports[blob.OUTPUT],
         "labels": labels.decode().split("\n") if labels else [],
         "selftest": blob.SELFTEST in sections,
         "steps": _steps(data, *sections[blob.STEPS]),
     }
-
-
-def _ports(data: bytes, at: int, length: int) -> list[tuple[int, dict[str, Any]]]:
-    end = at + length
-    ports = []
-    while at < end:
-        offset, _, scale, zero_point, kind, dtype, rank, letters = struct.unpack_from(blob.TENSOR, data, at)
-        at += blob.TENSOR_BYTES
-        shape = struct.unpack_from(f"<{rank}I", data, at)
-        at += 4 * rank
-        name = data[at : at + letters].decode(errors="replace")
-        at += letters + -letters % 4
-        port = {"name": name, "shape": list(shape), "dtype": blob.DTYPES[dtype], "scale": scale}
-        ports.append((kind, port | {"zero_point": zero_point, "offset": offset}))
-    return ports
 
 
 def _steps(data: bytes, at: int, length: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import WhitError
+from .graph import Graph
 from .lower import lower
 from .plan import Plan, plan
 from .program import Program
@@ -17,6 +18,7 @@ class Packed:
     """A packed model and the stages it came from."""
 
     blob: bytes
+    graph: Graph
     program: Program
     plan: Plan
 
@@ -32,11 +34,12 @@ def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = ()) -> Pack
     Raises:
         WhitError: the file is not a TFLite model whit can run; the text says why and what to do.
     """
-    program = lower(read_tflite(data, name))
+    graph = read_tflite(data, name)
+    program = lower(graph)
     if labels:
         counts = [port.shape[-1] if port.shape else 1 for port in program.outputs]
         if len(labels) not in counts:
             raise WhitError(f"{name}: {len(labels)} labels for outputs of {counts} values; give one name per value")
         program = program.with_labels(labels)
     planned = plan(program)
-    return Packed(write(program, planned), program, planned)
+    return Packed(write(program, planned), graph, program, planned)

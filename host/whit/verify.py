@@ -13,7 +13,6 @@ from . import oracle
 from .graph import Tensor
 from .pack import pack
 from .program import Port
-from .read_tflite import read_tflite
 from .simulate import KERNEL_SETS, simulate
 
 
@@ -38,8 +37,8 @@ def verify(
 
     A model with float edges (QUANTIZE and DEQUANTIZE) is compared on its float values.
     """
-    graph = read_tflite(data, path.name)
     packed = pack(data, path.name)
+    graph = packed.graph
     rng = np.random.default_rng(seed)
     inputs = [
         samples_for(graph.tensors[i], port, samples, rng)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import struct
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from .device import format as blob
 from .device import opset
 from .errors import WhitError
 from .plan import Plan
-from .program import ROWS, Port, Program, Step
+from .program import ROWS, Program, Step
 
 _SELFTEST_SEED = 0x5749
 
@@ -88,9 +87,8 @@ def _steps(program: Program, plan: Plan, places: dict[bytes, int]) -> bytes:
 
 def _tensors(program: Program, plan: Plan) -> bytes:
     section = bytearray()
-    ports: Iterable[tuple[int, Port]] = [(blob.INPUT, p) for p in program.inputs]
-    ports = [*ports, *((blob.OUTPUT, p) for p in program.outputs)]
-    for kind, port in ports:
+    kinds = [blob.INPUT] * len(program.inputs) + [blob.OUTPUT] * len(program.outputs)
+    for kind, port in zip(kinds, program.inputs + program.outputs, strict=True):
         name = port.name.encode()[:255].decode(errors="ignore").encode()
         section += struct.pack(
             blob.TENSOR,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import struct
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ import nets
 from whit import models
 from whit.device import format as blob
 from whit.pack import pack
+from whit.write import seal
 
 DIGITS = Path(models.__file__).with_name("digits") / "digits_int8.tflite"
 
@@ -63,8 +63,7 @@ def find(data: bytes, number: int) -> tuple[int, int]:
 
 def sealed(data: bytes) -> bytes:
     """`data` with its own length and CRC32 in the header."""
-    data = data[:12] + struct.pack("<I", len(data)) + data[16:]
-    return data[:4] + struct.pack("<I", binascii.crc32(data[blob.CRC_FROM :])) + data[8:]
+    return seal(data[:12] + struct.pack("<I", len(data)) + data[16:])
 
 
 def with_byte(data: bytes, at: int, value: int) -> bytes:

@@ -11,10 +11,7 @@ import numpy as np
 import pytest
 from cores import CORES, Core, Job, fits, run
 from whit import oracle, reference
-from whit.graph import Graph
-from whit.pack import pack
-from whit.program import Program
-from whit.read_tflite import read_tflite
+from whit.pack import Packed, pack
 from whit.verify import samples_for
 
 KERNEL_TESTS = Path(__file__).parent.parent / "kernels"
@@ -27,11 +24,11 @@ MODELS = (
 )
 
 
-def _samples(graph: Graph, program: Program, count: int) -> list[np.ndarray]:
+def _samples(packed: Packed, count: int) -> list[np.ndarray]:
     """Random inputs and the extremes, one array per input, first axis samples."""
     rng = np.random.default_rng(2)
-    pairs = zip(graph.inputs, program.inputs, strict=True)
-    return [samples_for(graph.tensors[i], port, count, rng) for i, port in pairs]
+    pairs = zip(packed.graph.inputs, packed.program.inputs, strict=True)
+    return [samples_for(packed.graph.tensors[i], port, count, rng) for i, port in pairs]
 
 
 @cache
@@ -42,7 +39,7 @@ def _cases() -> list[tuple[Job, list[bytes]]]:
     for path in sorted(KERNEL_TESTS.glob("test_*.py")):
         for model in importlib.import_module(path.stem).models():
             packed = pack(model, path.stem)
-            columns = _samples(read_tflite(model, path.stem), packed.program, 2)
+            columns = _samples(packed, 2)
             for sample in zip(*columns, strict=True):
                 outputs = reference.run(packed.program, sample)
                 job = Job(packed.blob, tuple(x.tobytes() for x in sample))
@@ -64,7 +61,7 @@ def test_case_tables(core: Core):
 @cache
 def _model(data: bytes, name: str) -> list[tuple[Job, list[bytes]]]:
     packed = pack(data, name)
-    columns = _samples(read_tflite(data, name), packed.program, 1)
+    columns = _samples(packed, 1)
     expected = oracle.run(data, columns, name, len(packed.program.outputs))
     rows = zip(zip(*columns, strict=True), zip(*expected, strict=True), strict=True)
     return [(Job(packed.blob, tuple(x.tobytes() for x in xs)), [y.tobytes() for y in ys]) for xs, ys in rows]

@@ -172,6 +172,13 @@ class Lowering:
                 f"{tensor.dtype} holds {limits.min} to {limits.max}; quantize the model again",
             )
 
+    def keep_quantization(self, x: Tensor, y: Tensor, who_keeps: str) -> None:
+        """Refuse an output that is quantized in another way than the input."""
+        if x.scale != y.scale or x.zero_point != y.zero_point:
+            raise self.error(
+                "input and output are quantized differently", f"quantize the model again: {who_keeps} the scale"
+            )
+
     def constant(self, position: int, dtype: str, what: str) -> np.ndarray | None:
         """The values of constant input `position`, None where it is absent."""
         index = self._index(position)

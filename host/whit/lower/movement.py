@@ -19,8 +19,7 @@ def _reshape(low: Lowering, op: Operator) -> None:
 def _pad(low: Lowering, op: Operator) -> None:
     x, source = low.activation(0)
     y, result = low.result()
-    if x.scale != y.scale or x.zero_point != y.zero_point:
-        raise low.error("input and output are quantized differently", "quantize the model again: PAD keeps the scale")
+    low.keep_quantization(x, y, "PAD keeps")
     given = low.constant(1, "int32", "paddings")
     paddings = [] if given is None or given.size % 2 else given.reshape(-1, 2).tolist()
     ranks = {len(paddings), len(x.shape), len(y.shape)}

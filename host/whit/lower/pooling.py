@@ -14,8 +14,7 @@ from .lowering import Lowering, operator
 def _pool_2d(low: Lowering, op: Operator) -> None:
     x, source = low.activation(0)
     y, result = low.result()
-    if x.scale != y.scale or x.zero_point != y.zero_point:
-        raise low.error("input and output are quantized differently", "quantize the model again: pools keep the scale")
+    low.keep_quantization(x, y, "pools keep")
     values = windows(low, op, x, y, (int(op.options["FilterHeight"]), int(op.options["FilterWidth"])))
     del values["dy"], values["dx"]
     channels = image(low, x)[2]

@@ -14,12 +14,13 @@ import argparse
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import xtensa
 from llvm import BuildError, run, tool
-from whit import files
+from whit import files, mpy
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "device/kernels"
@@ -51,9 +52,9 @@ CFLAGS = (
 ).split()
 
 
-def link(arch: Arch, work: Path) -> Path:
-    """Compile and link native.c to an ELF file that is verified to be flat code; refuses undefined symbols."""
-    source, flags = SOURCES / "native.c", (*arch.target, *CFLAGS)
+def link(arch: Arch, work: Path, source: Path = SOURCES / "native.c", extra: Sequence[str] = ()) -> Path:
+    """Compile and link to an ELF file that is verified to be flat code; refuses undefined symbols."""
+    flags = (*arch.target, *CFLAGS, *extra)
     if arch.name == "xtensawin":
         return xtensa.link(source, flags, work)  # which verifies every instruction
     obj, elf = work / "native.o", work / "native.elf"
@@ -86,69 +87,13 @@ def machine_code(arch: Arch, work: Path) -> bytes:
     return flat.read_bytes()
 
 
-class Mpy:
-    """A cursor over a .mpy file, format 6.3 (py/persistentcode.c)."""
-
-    VIPER, BYTECODE = 4, 2
-    FUN_TABLE = 0
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def uint(self) -> int:
-        value = 0
-        while True:
-            byte = self.data[self.at]
-            self.at += 1
-            value = value << 7 | byte & 0x7F
-            if not byte & 0x80:
-                return value
-
-    @staticmethod
-    def encode(value: int) -> bytes:
-        out = [value & 0x7F]
-        while value := value >> 7:
-            out.append(value & 0x7F | 0x80)
-        return bytes(reversed(out))
-
-    def skip_tables(self) -> None:
-        """Move past the header, the names and the constants, which must be the function table alone."""
-        self.at = 4
-        names, constants = self.uint(), self.uint()
-        for _ in range(names):
-            length = self.uint()
-            self.at += 0 if length & 1 else (length >> 1) + 1
-        if constants != 1 or self.data[self.at] != self.FUN_TABLE:
-            raise BuildError("stub.py has constants of its own; then the function table is not constant 0")
-        self.at += 1
-
-
-def _code_span(module: bytes) -> tuple[int, int, int, int]:
-    """Of a module with one viper function: where its head starts, its code starts and ends, and the head's low bits."""
-    mpy = Mpy(module)
-    mpy.skip_tables()
-    module_head = mpy.uint()
-    if (module_head & 3) + 2 != Mpy.BYTECODE or not module_head & 4:
-        raise BuildError("stub.py is not a module with one function")
-    mpy.at += module_head >> 3
-    children = mpy.uint()
-    start = mpy.at
-    head = mpy.uint()
-    if children != 1 or (head & 3) + 2 != Mpy.VIPER or head & 4:
-        raise BuildError("stub.py does not hold exactly one viper function")
-    return start, mpy.at, mpy.at + (head >> 3), head & 7
-
-
 def graft(stub: bytes, code: bytes) -> bytes:
     """`stub` with the machine code of its one viper function replaced by `code`."""
-    start, _, end, low = _code_span(stub)
-    return stub[:start] + Mpy.encode(len(code) << 3 | low) + code + stub[end:]
-
-
-def machine_code_of(module: bytes) -> bytes:
-    """What graft() put in."""
-    _, start, end, _ = _code_span(module)
-    return module[start:end]
+    module = mpy.read(stub)
+    if module.constants != (mpy.FUNCTION_TABLE,) or len(module.viper_functions()) != 1:
+        raise BuildError("stub.py is more than one viper function; the code would not find the function table")
+    old = module.code.children[0]
+    return stub[: old.head] + mpy.encode(len(code) << 3 | stub[old.start - 1] & 7) + code + stub[old.end :]
 
 
 def build(arch: Arch) -> bytes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cores import CORES, Core, Job, fits, run
 from whit import oracle, reference
+from whit.emulate import CORES, Core, Job, run
+from whit.emulate.cores import DC233C, TRUE_M0
+from whit.emulate.run import fits
 from whit.pack import Packed, pack
 from whit.verify import samples_for
 
@@ -32,46 +35,61 @@ def _samples(packed: Packed, count: int) -> list[np.ndarray]:
 
 
 @cache
-def _cases() -> list[tuple[Job, list[bytes]]]:
-    """Every case of every kernel's table with what the reference executor gives, which tests/kernels holds to TFLM."""
+def _cases() -> dict[str, list[tuple[Job, tuple[bytes, ...]]]]:
+    """The case tables of all kernels with what the reference executor gives, which tests/kernels holds to TFLM."""
     sys.path.insert(0, str(KERNEL_TESTS))
-    jobs = []
+    tables = {}
     for path in sorted(KERNEL_TESTS.glob("test_*.py")):
+        jobs = tables[path.stem] = []
         for model in importlib.import_module(path.stem).models():
             packed = pack(model, path.stem)
             columns = _samples(packed, 2)
             for sample in zip(*columns, strict=True):
                 outputs = reference.run(packed.program, sample)
-                job = Job(packed.blob, tuple(x.tobytes() for x in sample))
-                jobs.append((job, [y.tobytes() for y in outputs]))
-    return jobs
+                job = Job(packed.blob, tuple(x.tobytes() for x in sample), deep=True)
+                jobs.append((job, tuple(y.tobytes() for y in outputs)))
+    return tables
 
 
-@pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
-def test_case_tables(core: Core):
+def _need(core: Core) -> None:
+    if not shutil.which(core.emulator[0]):
+        pytest.skip(f"{core.emulator[0]} is not installed; run: apt-get install qemu-system-arm qemu-system-misc")
+
+
+@pytest.mark.parametrize("kernels", ["native", "viper"])
+@pytest.mark.parametrize("core", (TRUE_M0, *CORES, DC233C), ids=lambda core: core.name)
+def test_case_tables(core: Core, kernels: str):
     """Every kernel, every case."""
-    cases = [(job, want) for job, want in _cases() if fits(core, job)]
-    assert len(cases) > 0.9 * len(_cases())
-    got = run(core, [job for job, _ in cases])
-    wrong = [i for i, (have, (_, want)) in enumerate(zip(got, cases, strict=True)) if have != want]
-    print(f"\n{core.name}: {len(cases)} runs, {len(wrong)} differ")
-    assert not wrong
+    _need(core)
+    ran = differing = 0
+    for cases in _cases().values():
+        fitting = [(job, want) for job, want in cases if fits(core, kernels, job)]
+        got = run(core, kernels, [job for job, _ in fitting])
+        ran += len(got)
+        differing += sum(have.outputs != want for have, (_, want) in zip(got, fitting, strict=True))
+    print(f"\n{core.name}, {kernels}: {ran} runs, {differing} differ")
+    assert not differing
+    assert ran > 0.9 * sum(map(len, _cases().values()))
 
 
 @cache
-def _model(data: bytes, name: str) -> list[tuple[Job, list[bytes]]]:
+def _model(data: bytes, name: str) -> list[tuple[Job, tuple[bytes, ...]]]:
     packed = pack(data, name)
     columns = _samples(packed, 1)
     expected = oracle.run(data, columns, name, len(packed.program.outputs))
     rows = zip(zip(*columns, strict=True), zip(*expected, strict=True), strict=True)
-    return [(Job(packed.blob, tuple(x.tobytes() for x in xs)), [y.tobytes() for y in ys]) for xs, ys in rows]
+    return [(Job(packed.blob, tuple(x.tobytes() for x in xs), deep=True), tuple(y.tobytes() for y in ys)) for xs, ys in rows]
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("core", [c for c in CORES if c.name != "m0"], ids=lambda core: core.name)
-def test_models(core: Core, name: str, public_model):
+@pytest.mark.parametrize("kernels", ["native", "viper"])
+@pytest.mark.parametrize("core", (*CORES, DC233C), ids=lambda core: core.name)
+def test_models(core: Core, kernels: str, name: str, public_model):
     """Whole models against TensorFlow Lite Micro."""
+    _need(core)
     cases = _model(public_model(name), name)
-    got = run(core, [job for job, _ in cases])
+    if kernels == "viper":
+        cases = cases[:1]
+    got = run(core, kernels, [job for job, _ in cases])
     for have, (_, want) in zip(got, cases, strict=True):
-        assert have == want
+        assert have.outputs == want

@@ -1,13 +1,13 @@
-# Runs the native kernels on an emulated Xtensa core: QEMU's machine `sim`.
+# What harness.c needs around it on an emulated Xtensa core: QEMU's machine `sim`.
 #
 # This lies in RAM from 0 on, and once more in ROM, where the core starts: a call8 returns into its own gigabyte only.
-# xtensa_core.py fills the rest of the RAM. At 0x2000 are the address of the code, the function object, the address and
-# the size of the memory the runs work on, then the arguments of each run, and 0. After the runs that memory is written
-# to the standard output, and QEMU ends with status 0; or with 100 + the cause of an exception that has no handler here.
+# The data that it and harness.c share is at 0x1000: the registers of a trapped program, at 0x1080 STATE, at 0x1100
+# SERVICES, which host/whit/emulate fills with the addresses of read, write, now and stop. harness.c is at 0x2000. An
+# exception that has no handler here ends QEMU with status 100 + its cause.
 # tools/xtensa.py sets the pc-relative operands, since llvm-mc does not always. Code and data lie in different pages:
 # QEMU translates code anew when its page is written.
 
-    .macro simcall                  # a2: 1 exit, 4 write; arguments from a3 on. llvm-mc has no name for it
+    .macro simcall                  # a2: 1 exit, 3 read, 4 write; arguments from a3 on. llvm-mc has no name for it
     .byte 0x00, 0x51, 0x00
     .endm
 
@@ -80,74 +80,46 @@ start:
     rsync
     movi a0, 0
 
-    movi a4, 2
-    slli a4, a4, 12
-    addi a5, a4, 16
-    movi a6, 0
-next_run:
-    l32i a13, a5, 0
-    beqz a13, write_memory
-    extui a10, a6, 0, 4
-    l32i a11, a4, 0
-    l32i a12, a4, 4
-    call8 call_entry
-    addi a5, a5, 4
-    addi a6, a6, 1
-    j next_run
-write_memory:
-    l32i a5, a4, 12
-    l32i a4, a4, 8
+    movi a8, 2
+    slli a8, a8, 12
+    callx8 a8                       # harness.c, which calls stop at the end
+
+# (data, size) -> how many bytes there were
+    .p2align 2
+read:
+    entry a1, 32
+    or a5, a3, a3
+    or a4, a2, a2
+    movi a3, 0
+    movi a2, 3
+    simcall
+    retw
+
+# (data, size)
+    .p2align 2
+write:
+    entry a1, 32
+    or a5, a3, a3
+    or a4, a2, a2
     movi a3, 1
     movi a2, 4
     simcall
-    movi a3, 0
+    retw
+
+    .p2align 2
+now:
+    entry a1, 32
+    rsr a2, ccount
+    retw
+
+# (status): ends QEMU
+    .p2align 2
+stop:
+    entry a1, 32
+    or a3, a2, a2
 exit:
     movi a2, 1
     simcall
-
-# (depth, code, function, arguments): calls the code that many frames further in, so that it starts in every window.
-    .p2align 2
-call_entry:
-    entry a1, 32
-    beqz a2, here
-    addi a10, a2, -1
-    or a11, a3, a3
-    or a12, a4, a4
-    or a13, a5, a5
-    call8 call_entry
-    retw
-here:
-    or a10, a4, a4
-    movi a11, 5
-    movi a12, 0
-    or a13, a5, a5
-    callx8 a3
-    retw
-
-# (object, buffer, flags): every object here is a buffer. Goes through more frames than there are windows first, as an
-# interpreter may, so that the kernels' registers go to the stack and come back.
-    .p2align 2
-get_buffer:
-    entry a1, 32
-    movi a10, 20
-    call8 go_deep
-    l32i a8, a2, 0
-    s32i a8, a3, 0
-    l32i a8, a2, 4
-    s32i a8, a3, 4
-    l32i a8, a2, 8
-    s32i a8, a3, 8
-    movi a2, 1
-    retw
-
-    .p2align 2
-go_deep:
-    entry a1, 32
-    beqz a2, deep
-    addi a10, a2, -1
-    call8 go_deep
-deep:
-    retw
 
 # mulsh and muluh, which an ESP32 has and this core has not: the high half of a product, signed or unsigned. Both are
 # 0000 tttt, rrrr ssss, and 0xB2 or 0xA2, in bytes.
@@ -198,6 +170,9 @@ illegal_instruction:
     j resume
 
 registers_claimed:
+    l32i a2, a0, 144                # STATE.emulated: a run of this handler always takes as many instructions
+    addi a2, a2, 1
+    s32i a2, a0, 144
     l32i a2, a0, 68
     l8ui a3, a2, 0
     l8ui a4, a2, 1
@@ -224,14 +199,16 @@ registers_claimed:
     add a13, a13, a11
     extui a12, a12, 16, 16
     add a13, a13, a12               # the unsigned high half
-    movi a10, 0xA2
-    beq a5, a10, set_result
-    bgez a6, left_positive
-    sub a13, a13, a7
-left_positive:
-    bgez a7, set_result
-    sub a13, a13, a6
-set_result:
+    extui a5, a5, 4, 1              # 1 for mulsh, which takes the highest bits for signs
+    neg a5, a5
+    srai a10, a6, 31
+    and a10, a10, a7
+    and a10, a10, a5
+    sub a13, a13, a10
+    srai a10, a7, 31
+    and a10, a10, a6
+    and a10, a10, a5
+    sub a13, a13, a10
     extui a4, a4, 4, 4
     addx4 a4, a4, a0
     s32i a13, a4, 0

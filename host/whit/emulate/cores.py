@@ -1,0 +1,171 @@
+"""The emulated cores, and how a program gets onto one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+from ..errors import WhitError
+
+# A kernel takes its time on a PC as well: QEMU executes some ten million instructions a second here.
+TIMEOUT_S = 600
+# -icount: time goes by instructions, 64 ns each, so that a timer counts them.
+FLAGS = "-icount shift=6,sleep=off -nographic -monitor none -serial none -semihosting-config enable=on,target=native"
+NS_PER_INSTRUCTION = 64
+STATUS = {  # of tools/harness/harness.c
+    1: "its results cannot be written",
+    2: "its memory was cut",
+    3: "the core took a fault",
+    4: "a kernel took a buffer for an integer",
+    5: "a kernel made an integer of more than 31 bits",
+    6: "a kernel called a function of the interpreter that is not there",
+}
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core that QEMU emulates; what runs on it, its timer, and its map of memory."""
+
+    name: str
+    title: str
+    arch: str  # of the kernels
+    isa: str  # of the harness
+    emulator: tuple[str, ...]
+    rom: int  # where it starts
+    memory: range  # the addresses for kernels and what they work on
+    timer: int  # its address; 0 where there is none or no address
+    timer_hz: int  # 0: no instructions can be counted
+
+    def instructions(self, ticks: int) -> Fraction:
+        """How many instructions the timer's ticks are, to within one tick."""
+        return Fraction(ticks * 10**9, self.timer_hz * NS_PER_INSTRUCTION)
+
+
+@dataclass(frozen=True)
+class Isa:
+    """An instruction set of the harness."""
+
+    elf_machine: int
+    stack_top: int
+    nothing: bytes  # a function that returns at once: what is measured of it is what a call costs
+    lacking: bytes  # the same with instructions that the emulated core has not
+
+
+_BX_LR, _RET = bytes.fromhex("7047"), bytes.fromhex("8280")
+_ENTRY, _RETW_N, _MULSH = bytes.fromhex("364100"), bytes.fromhex("1df0"), bytes.fromhex("8088b2")  # mulsh a8, a8, a8
+ISAS = {
+    "thumb": Isa(40, 0x20000C00, _BX_LR, _BX_LR),
+    "rv32": Isa(243, 0x81000C00, _RET, _RET),
+    "xtensa": Isa(94, 1 << 20, _ENTRY + _RETW_N, _ENTRY + 64 * _MULSH + _RETW_N),
+}
+
+_ARM = "qemu-system-arm", "-M"
+_MPS2 = {"isa": "thumb", "rom": 0, "memory": range(0x20000C00, 0x20400000), "timer": 0x40000000, "timer_hz": 25_000_000}
+_MPS2_M33 = {"isa": "thumb", "rom": 0x10000000, "memory": range(0x80000000, 0x81000000), "timer": 0x50000000,
+             "timer_hz": 20_000_000}  # fmt: skip
+_RV32 = {"isa": "rv32", "rom": 0x80000000, "memory": range(0x81001000, 0x82000000), "timer": 0x0200BFF8,
+         "timer_hz": 10_000_000}  # fmt: skip
+_SIM = {"isa": "xtensa", "rom": 0xFE000000, "memory": range(1 << 20, 128 << 20), "timer": 0}
+_XTENSA = "qemu-system-xtensa", "-M", "sim", "-cpu"
+CORES = (
+    # An M3 that takes the kernels of an M0+, and faults on an unaligned access as that would.
+    Core("m0plus", "Cortex-M0+", "armv6m", emulator=(*_ARM, "mps2-an385"), **_MPS2),
+    Core("m3", "Cortex-M3", "armv7m", emulator=(*_ARM, "mps2-an385"), **_MPS2),
+    Core("m4", "Cortex-M4", "armv7emsp", emulator=(*_ARM, "mps2-an386"), **_MPS2),
+    Core("m7", "Cortex-M7", "armv7emdp", emulator=(*_ARM, "mps2-an500"), **_MPS2),
+    Core("m33", "Cortex-M33", "armv7emsp", emulator=(*_ARM, "mps2-an505"), **_MPS2_M33),
+    Core("rv32", "RV32IMC", "rv32imc", emulator=("qemu-system-riscv32", "-M", "virt", "-bios", "none"), **_RV32),
+    Core("xtensa", "Xtensa LX", "xtensawin", emulator=(*_XTENSA, "de233_fpu"), timer_hz=40_000_000, **_SIM),
+)
+# Besides, for tests: a true Cortex-M0 with 16 KB of RAM and no timer of this kind, and another Xtensa.
+TRUE_M0 = Core("m0", "Cortex-M0", "armv6m", emulator=(*_ARM, "microbit"),
+               **_MPS2 | {"memory": range(0x20000C00, 0x20004000), "timer": 0, "timer_hz": 0})  # fmt: skip
+DC233C = Core("dc233c", "Xtensa LX", "xtensawin", emulator=(*_XTENSA, "dc233c"), timer_hz=10_000_000, **_SIM)
+
+_THUMB_VECTORS = 16
+_XTENSA_CODE, _XTENSA_SERVICES = 0x2000, 0x1100
+_SERVICES = "read", "write", "now", "stop"
+
+
+@cache
+def harness(isa: str) -> dict[str, dict]:
+    """The parts of the program: label -> its place, and the code in hexadecimal."""
+    return json.loads(Path(__file__).with_name(f"harness_{isa}.json").read_bytes())
+
+
+def table(core: Core) -> dict[str, int]:
+    """The addresses of the functions that the harness has for the function table: get_buffer and so on."""
+    labels, base = harness(core.isa)["harness"]["labels"], _code_address(core)
+    return {name.removeprefix("table_"): base + at for name, at in labels.items() if name.startswith("table_")}
+
+
+def _code_address(core: Core) -> int:
+    return {"thumb": core.rom + 4 * _THUMB_VECTORS, "rv32": core.rom, "xtensa": _XTENSA_CODE}[core.isa]
+
+
+@cache
+def _elf(core: Core) -> bytes:
+    """An executable of the harness for this core."""
+    parts = harness(core.isa)
+    code, labels = bytes.fromhex(parts["harness"]["code"]), parts["harness"]["labels"]
+    base = _code_address(core)
+    segments = {base: code}
+    if core.isa == "thumb":
+        handlers = [base + labels["entry"], *[base + labels["fault"]] * (_THUMB_VECTORS - 2)]
+        segments = {core.rom: struct.pack(f"<{_THUMB_VECTORS}I", ISAS[core.isa].stack_top, *handlers) + code}
+    elif core.isa == "xtensa":
+        boot, places = bytes.fromhex(parts["boot"]["code"]), parts["boot"]["labels"]
+        services = struct.pack("<4I", *(places[name] for name in _SERVICES))
+        segments |= {0: boot, core.rom: boot, _XTENSA_SERVICES: services}
+    return _elf_file(ISAS[core.isa].elf_machine, core.rom, segments)
+
+
+def _elf_file(machine: int, entry: int, segments: dict[int, bytes]) -> bytes:
+    """An executable that puts these bytes at these addresses."""
+    header, entry_bytes = 52, 32
+    programs, contents, at = b"", b"", header + entry_bytes * len(segments)
+    for address, data in segments.items():
+        programs += struct.pack("<8I", 1, at + len(contents), address, address, len(data), len(data), 7, 4)
+        contents += data
+    ident = b"\x7fELF\1\1\1".ljust(16, b"\0")
+    fields = 2, machine, 1, entry, header, 0, 0, header, entry_bytes, len(segments), 0, 0, 0
+    return ident + struct.pack("<HHIIIIIHHHHHH", *fields) + programs + contents
+
+
+def emulate(core: Core, blocks: bytes) -> bytes:
+    """What the harness writes when it reads `blocks`.
+
+    Raises:
+        WhitError: QEMU is not installed, or the kernels did what they must not.
+    """
+    if not shutil.which(core.emulator[0]):
+        raise WhitError(
+            f"{core.emulator[0]} is not installed, which emulates the {core.title}; "
+            "run: apt-get install qemu-system-arm qemu-system-misc"
+        )
+    with tempfile.TemporaryDirectory(prefix="whit-") as name:
+        folder = Path(name)
+        (folder / "in").write_bytes(struct.pack("<I", core.timer) + blocks)
+        (folder / "harness.elf").write_bytes(_elf(core))
+        command = [*core.emulator, *FLAGS.split(), "-kernel", "harness.elf"]
+        # ARM and RISC-V open the two files by their names, Xtensa takes its standard input and output.
+        with (folder / "in").open("rb") as stdin, (folder / "out").open("wb") as stdout:
+            try:
+                done = subprocess.run(
+                    command, cwd=folder, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT_S
+                )
+            except subprocess.TimeoutExpired:
+                raise WhitError(f"the emulated {core.title} did not end within {TIMEOUT_S} s") from None
+        if done.returncode or done.stderr:
+            said = STATUS.get(done.returncode, f"status {done.returncode}")
+            if done.returncode >= 100:
+                said = f"the core took exception {done.returncode - 100}"
+            raise WhitError(f"the emulated {core.title} stopped: {said} {done.stderr.decode(errors='replace')}".strip())
+        return (folder / "out").read_bytes()

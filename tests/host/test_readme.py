@@ -1,4 +1,4 @@
-"""The README is run: its commands, its Python, its table and its list of operators."""
+"""The README is run: its commands, its Python, its tables and its list of operators."""
 
 import re
 import shlex
@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from conftest import MODELS
 from size_report import heap_bytes
+from whit.boards import boards
 from whit.lower.lowering import OPERATORS
 from whit.simulate import interpreter, search_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text()
 DIGITS = ROOT / "models/digits/digits_int8.tflite"
+PREBUILT = ROOT / "device/prebuilt"
+CORES = {f"m{n.lower().replace('+', 'plus')}": f"Cortex-M{n}" for n in ("0+", "3", "4", "7", "33")}
+CORES |= {"rv32": "RV32", "xtensa": "Xtensa"}
 
 
 def _blocks(language: str) -> list[str]:
@@ -74,11 +78,25 @@ def test_the_table():
     assert f"<!-- models -->\n{printed}<!-- end -->" in README
 
 
+def _bytes(module: str) -> str:
+    return f"{(PREBUILT / module).stat().st_size:,}"
+
+
+def test_the_boards():
+    """One row for each board of boards.toml, in its order."""
+    expected = [
+        f"| {b.name} | {b.mcu}, {CORES[b.core]} | `whit_native_{b.arch}.mpy` | {_bytes(f'whit_native_{b.arch}.mpy')} | "
+        f"{b.heap_bytes:,} | {b.clock_hz // 1_000_000} MHz |"
+        for b in boards()
+    ]
+    table = re.search(r"\| board \|.*?\n\n", README, re.S)
+    assert table and table[0].splitlines()[2:] == [*expected, ""]
+
+
 def test_the_native_modules():
-    prebuilt = ROOT / "device/prebuilt"
-    listed = dict(re.findall(r"`(whit_native_\w+\.mpy)` \| ([\d,]+) \|", README))
-    built = {path.name: f"{path.stat().st_size:,}" for path in prebuilt.glob("*.mpy") if "x64" not in path.name}
-    assert listed == built
+    """Every module for boards is there with its size: in the table, or for boards that are not in it, below."""
+    listed = set(re.findall(r"`(whit_native_\w+\.mpy)`(?: \| | \()([\d,]+)", README))
+    assert listed == {(path.name, _bytes(path.name)) for path in PREBUILT.glob("*.mpy") if "x64" not in path.name}
 
 
 def test_the_heap():

@@ -25,7 +25,7 @@ def wheel(tmp_path_factory) -> Path:
 def test_contents(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"whit/cli.py", "whit/lower/weighted.py", "whit/device/model.py", "whit/device/viper/conv2d.py"}
-    wanted |= {"whit/prebuilt/whit_native_x64.mpy", "whit/models/digits/digits_int8.tflite"}
+    wanted |= {"whit/boards.toml", "whit/prebuilt/whit_native_x64.mpy", "whit/models/digits/digits_int8.tflite"}
     assert wanted <= names
     assert not any(name.startswith(("tests/", "tools/")) for name in names)
 

@@ -1,0 +1,58 @@
+"""The board table: every figure is plausible and has a source, and a name finds its board."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import whit.prebuilt
+from whit.boards import board, boards
+from whit.errors import WhitError
+
+CORES = {"m0plus", "m3", "m4", "m7", "m33", "rv32", "xtensa"}
+SRAM = {  # of the datasheets: all of it, whatever the firmware makes of it
+    "RP2040": 264 << 10,
+    "RP2350": 520 << 10,
+    "ESP32": 520 << 10,
+    "ESP32-S3": 512 << 10,
+    "ESP32-C3": 400 << 10,
+    "STM32F405": 192 << 10,
+    "STM32F411": 128 << 10,
+    "STM32H743": 1 << 20,
+}
+BY_NAME = pytest.mark.parametrize("b", boards(), ids=lambda b: b.name)
+
+
+@BY_NAME
+def test_every_board_is_plausible(b):
+    assert (Path(whit.prebuilt.__file__).parent / f"whit_native_{b.arch}.mpy").exists()
+    assert b.core in CORES
+    assert 0 < b.block_size * b.block_count <= b.flash_bytes
+    assert 0 < b.heap_bytes < SRAM[b.mcu]
+    assert 10_000_000 < b.clock_hz < 1_000_000_000
+
+
+@BY_NAME
+def test_every_figure_has_a_source(b):
+    figures = {f.name for f in fields(b) if isinstance(getattr(b, f.name), int)}
+    assert set(b.sources) == figures | {"arch"}
+    assert all(len(source) > 10 for source in b.sources.values())
+
+
+def test_names_are_unique():
+    assert len({b.name for b in boards()}) == len(boards())
+
+
+@pytest.mark.parametrize(
+    "name, found",
+    [("Pico", "Pico"), ("pico w", "Pico W"), ("pico2", "Pico 2"), ("ESP32", "ESP32"), ("c3", "ESP32-C3"),
+     ("pyboard", "Pyboard v1.1"), ("h743", "Nucleo-H743ZI")],
+)  # fmt: skip
+def test_a_name_or_a_short_form_finds_its_board(name, found):
+    assert board(name).name == found
+
+
+@pytest.mark.parametrize("name, known", [("teensy", boards()), ("", boards()), ("pic", boards()[:3])])
+def test_other_names_are_refused_in_one_sentence(name, known):
+    with pytest.raises(WhitError) as e:
+        board(name)
+    assert str(e.value).endswith("; use one of " + ", ".join(b.name for b in known)) and "\n" not in str(e.value)

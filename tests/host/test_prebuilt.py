@@ -7,6 +7,7 @@ from pathlib import Path
 
 import build_kernels
 import pytest
+from whit.device import describe, kernelset
 from whit.pack import pack
 from whit.simulate import KERNEL_SETS, interpreter, search_path
 
@@ -57,6 +58,15 @@ def test_the_build_removes_what_is_no_longer_a_kernel(tmp_path):
         build_kernels.write(tmp_path, {name: b"old"}, "nothing")
     build_kernels.write(tmp_path, {"whit_viper_x64/add.mpy": b"new"}, "whit_viper_*/*.mpy")
     assert set(files_of(tmp_path, "**/*.mpy")) == {"whit_viper_x64/add.mpy", "whit_native_gone.mpy"}
+
+
+def test_the_board_names_the_architectures_there_are():
+    """What its message about kernels that are not there lists."""
+    assert describe.PREBUILT.split(", ") == list(ARCHES)
+    for path in PREBUILT.rglob("*.mpy"):
+        data = path.read_bytes()
+        arch = path.stem if path.parent == PREBUILT else path.parent.name
+        assert (data[1], data[2] & 3) == (6, 3) and arch.endswith("_" + kernelset._ARCHES[data[2] >> 2 & 15]), path
 
 
 @pytest.mark.parametrize("kernels", KERNEL_SETS)

@@ -34,7 +34,7 @@ format: $(VENV)/dev ## format the Python
 generate: $(VENV)/dev ## write what follows from opset.py: C headers, field numbers, FORMAT.md
 	@$(BIN)/python tools/generate_format.py
 
-kernels: $(VENV)/dev ## build device/prebuilt from device/kernels (clang-22, lld-22, llvm-22)
+kernels: $(VENV)/dev ## build device/prebuilt from device/kernels (clang-22, lld-22, llvm-22) and device/whit/viper
 	@$(BIN)/python tools/build_kernels.py
 
 sizes: $(VENV)/dev ## what whit itself takes of a board's memory

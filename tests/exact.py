@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from installed import WAYS, installed
 from whit import oracle, reference
 from whit.pack import pack
-from whit.simulate import KERNEL_SETS, simulate
+from whit.simulate import simulate
 from whit.verify import samples_for
 
 
@@ -24,8 +25,9 @@ def assert_exact(model: bytes, samples: int = 6, inputs: list[np.ndarray] | None
         for i, sample in enumerate(zip(*inputs, strict=True)):
             for want, got in zip(expected, reference.run(packed.program, sample), strict=True):
                 np.testing.assert_array_equal(got, want[i], "numpy reference")
-    for kernels in KERNEL_SETS:
-        got = simulate(Path("case.whit"), packed.blob, inputs, kernels)
+    for way, (kernels, names) in WAYS.items():
+        with installed(names) as folder:
+            got = simulate(Path("case.whit"), packed.blob, inputs, kernels, prebuilt=folder)
         for want, have in zip(expected, got, strict=True):
-            np.testing.assert_array_equal(have.reshape(-1), want.reshape(-1), f"{kernels} kernels")
+            np.testing.assert_array_equal(have.reshape(-1), want.reshape(-1), f"{way} kernels")
     return expected

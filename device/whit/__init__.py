@@ -17,7 +17,8 @@ def load(source, arena=None, kernels=None):
     arena: a bytearray for the activations, at least as large as the file asks for; made here when None.
     kernels: "native", "viper", or None for native where this board has it.
 
-    Raises ValueError for a file that cannot be used, MemoryError where the heap is too small, OSError for no file.
+    Raises ValueError for a file that cannot be used or where no kernels run, MemoryError where the heap is too small,
+    OSError for no file.
     """
     from . import check, model, reader
 
@@ -25,7 +26,7 @@ def load(source, arena=None, kernels=None):
         name, blob = reader.read(source)
         return model.Model(name, blob, check.check(name, blob), arena, kernels)
     finally:
-        forget("check", "opset", "reader")  # what only loading needs gives its heap back
+        forget("check", "opset", "reader", "describe")  # what only loading needs gives its heap back
 
 
 def forget(*modules):
@@ -36,7 +37,10 @@ def forget(*modules):
 
 
 def info():
-    """One line: the version, the kernel set that load() would take, and why."""
-    from . import kernelset
+    """One line: the version, the kernels that load() would take or why there are none, and the firmware."""
+    from . import describe
 
-    return "whit " + VERSION + ", " + kernelset.describe()
+    try:
+        return "whit " + VERSION + ", " + describe.kernels()
+    finally:
+        forget("describe")

@@ -1,4 +1,5 @@
-# Which kernels run here: native machine code where a module for this board is installed, else viper.
+# Which kernels run here: native machine code where a module for this board is installed, else viper, precompiled or
+# compiled here.
 #
 # A kernel set is a module with run(steps, weights, arena, first, last): execute the step records that lie in
 # steps[first:last]. A set that loads its kernels one by one also has prepare(ids).
@@ -29,16 +30,12 @@ def select(wanted=None):
                     "no native kernels for %s are installed; copy whit_native_%s.mpy to the board or use 'viper'"
                     % (arch() or "this firmware", arch())
                 )
-    from . import viper
+    try:
+        from . import viper
 
-    return "viper", viper
+        viper.choose(arch())
+        return "viper", viper
+    except (ImportError, SyntaxError):  # SyntaxError: firmware that does not compile viper
+        from . import describe
 
-
-def describe():
-    name = select()[0]
-    return "%s kernels, architecture %s, .mpy ABI %d.%d" % (
-        name,
-        arch() or "without native code",
-        getattr(sys.implementation, "_mpy", 0) & 0xFF,
-        getattr(sys.implementation, "_mpy", 0) >> 8 & 3,
-    )
+        raise ValueError(describe.absent(wanted))

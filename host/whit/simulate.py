@@ -21,6 +21,7 @@ from .inspect import describe
 
 KERNEL_SETS = ("native", "viper")
 HEAP_BYTES = 8 << 20
+PREBUILT = Path(whit.prebuilt.__file__).parent
 _BLOB = "model.whit"  # as messages of the runtime call it, before they get the name of the user's file
 _UNIX = "import sys, micropython_unix; sys.exit(micropython_unix.main())"
 _MAIN = Path(__file__).with_name("unix_main.py")
@@ -42,11 +43,11 @@ def interpreter(heap_bytes: int = HEAP_BYTES) -> list[str]:
 
 
 @contextmanager
-def search_path() -> Iterator[dict[str, str]]:
-    """The environment in which the unix port finds the package `whit` and the native kernels, as on a board."""
+def search_path(prebuilt: Path = PREBUILT) -> Iterator[dict[str, str]]:
+    """The environment in which the unix port finds the package `whit` and the prebuilt kernels, as on a board."""
     with tempfile.TemporaryDirectory(prefix="whit-") as folder:
         (Path(folder) / "whit").symlink_to(Path(device.__file__).parent)
-        yield os.environ | {"MICROPYPATH": f"{folder}:{Path(whit.prebuilt.__file__).parent}:.frozen"}
+        yield os.environ | {"MICROPYPATH": f"{folder}:{prebuilt}:.frozen"}
 
 
 def simulate(
@@ -56,6 +57,7 @@ def simulate(
     kernels: str | None = None,
     heap_bytes: int = HEAP_BYTES,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    prebuilt: Path = PREBUILT,
 ) -> list[np.ndarray]:
     """Run every sample through `blob`.
 
@@ -67,6 +69,7 @@ def simulate(
         kernels: "native", "viper", or None for what a board would take.
         heap_bytes: the heap of the interpreter.
         progress: called with (samples done, samples).
+        prebuilt: the folder with the kernels for the board.
 
     Returns:
         one array per output, first axis samples.
@@ -77,7 +80,7 @@ def simulate(
     about = describe(blob, str(path))
     arrays, real = _prepare(path, about["inputs"], inputs)
     count = len(arrays[0])
-    with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path() as environment:
+    with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path(prebuilt) as environment:
         work = Path(folder)
         (work / _BLOB).write_bytes(blob)
         rows = [np.ascontiguousarray(a).reshape(count, -1).view(np.uint8) for a in arrays]

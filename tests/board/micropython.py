@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
 
+from installed import NATIVE, installed
 from whit.simulate import HEAP_BYTES, interpreter, search_path
 
 NO_FILES: Mapping[str, bytes] = {}
@@ -30,22 +31,30 @@ m = whit.load("m.whit")
 """
 
 
-def run(script: str, files: Mapping[str, bytes] = NO_FILES, heap_bytes: int = HEAP_BYTES, native: bool = True) -> str:
+def run(
+    script: str,
+    files: Mapping[str, bytes] = NO_FILES,
+    heap_bytes: int = HEAP_BYTES,
+    prebuilt: tuple[str, ...] = NATIVE,
+) -> str:
     """What `script` prints; an exception that leaves it, an assert too, fails the test with its traceback.
 
     Args:
         script: the source; its indentation as a whole does not count.
-        files: what lies in the folder it runs in.
+        files: what lies in the folder it runs in, by path; a package there comes before the installed one.
         heap_bytes: the heap of the interpreter.
-        native: False for a board on which no native kernels are installed.
+        prebuilt: what of device/prebuilt is installed.
     """
-    with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path() as environment:
+    with (
+        tempfile.TemporaryDirectory(prefix="whit-") as folder,
+        installed(prebuilt) as kernels,
+        search_path(kernels) as environment,
+    ):
         for name, data in files.items():
-            (Path(folder) / name).write_bytes(data)
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
         (Path(folder) / "script.py").write_text(f"{dedent(script)}\nprint({END!r})\n")
-        if not native:
-            package, _, frozen = environment["MICROPYPATH"].split(":")
-            environment["MICROPYPATH"] = f"{package}:{frozen}"
         command = [*interpreter(heap_bytes), "script.py"]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     # A traceback goes to its standard output.

@@ -183,36 +183,6 @@ def test_a_kernel_set_that_there_is_not():
     assert_says(refusal(dense(), '"m.whit", kernels="x"'), "no 'x' kernels", "'native' or 'viper'")
 
 
-def test_native_kernels_that_are_not_installed():
-    text = refusal(dense(), '"m.whit", kernels="native"', native=False)
-    assert_says(text, "no native kernels for x64", "copy whit_native_x64.mpy to the board", "'viper'")
-
-
-def test_without_native_kernels_viper_is_the_default():
-    run(
-        """
-        import whit
-        m = whit.load("m.whit")
-        assert m.kernels == "viper" and m.selftest()
-        assert "viper kernels" in whit.info()
-        """,
-        {"m.whit": digits()},
-        native=False,
-    )
-
-
-def test_with_native_kernels_native_is_the_default():
-    run(
-        """
-        import whit
-        assert whit.load("m.whit").kernels == "native"
-        assert "native kernels" in whit.info()
-        assert whit.load("m.whit", kernels="viper").kernels == "viper"
-        """,
-        {"m.whit": digits()},
-    )
-
-
 @pytest.mark.parametrize("length", [0, 1, 7])
 def test_a_selftest_section_of_another_size(length):
     data = dense()

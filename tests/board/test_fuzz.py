@@ -19,6 +19,7 @@ from whit.simulate import KERNEL_SETS, interpreter, search_path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import nets
+from installed import NATIVE, installed
 
 MUTANTS = 10_000  # for each kernel set
 ACCEPTED = 500  # at least; fewer would mean that the kernels saw next to none of them
@@ -68,7 +69,11 @@ def fuzz(folder: Path, kernels: str, first: int, last: int) -> tuple[str, str]:
     """What fuzz.py printed, and how it ended: "" where nothing went wrong."""
     for name, data in bases().items():
         (folder / f"{name}.whit").write_bytes(data)
-    with search_path() as environment, (folder / "output").open("w+b") as output:
+    with (
+        installed(NATIVE) as prebuilt,
+        search_path(prebuilt) as environment,
+        (folder / "output").open("w+b") as output,
+    ):
         command = [*interpreter(HEAP_BYTES), str(FUZZ), kernels, str(first), str(last)]
         try:
             code = subprocess.run(

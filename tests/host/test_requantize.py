@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import WAYS, installed
 from whit import layout
 from whit.fixedpoint import high_mul, quantize_multiplier, requantize, rounding_shift
 from whit.plan import plan
 from whit.program import Place, Port, Program, Step
-from whit.simulate import KERNEL_SETS, simulate
+from whit.simulate import simulate
 from whit.write import write
 
 HALF = 1 << 30  # the multiplier 0.5
@@ -72,8 +73,8 @@ def test_ratios_without_a_multiplier(real):
         quantize_multiplier(real)
 
 
-@pytest.mark.parametrize("kernels", KERNEL_SETS)
-def test_kernels_round_alike(kernels):
+@pytest.mark.parametrize("way", WAYS)
+def test_kernels_round_alike(way):
     """4,096 hostile accumulators through `dense`: its bias, with weights of zero."""
     rng = np.random.default_rng(7)
     n = 4096
@@ -96,7 +97,10 @@ def test_kernels_round_alike(kernels):
     )
     x, y = Port("x", (1, 1), "int8", 1.0, 0, 0), Port("y", (1, n), "int8", 1.0, 0, 1)
     program = Program("rounding", (1, n), (step,), (x,), (y,), ())
-    got = simulate(Path("x.whit"), write(program, plan(program)), [np.array([[5]], np.int8)], kernels)[0]
+    kernels, names = WAYS[way]
+    sample, data = [np.array([[5]], np.int8)], write(program, plan(program))
+    with installed(names) as folder:
+        got = simulate(Path("x.whit"), data, sample, kernels, prebuilt=folder)[0]
     want = np.clip(requantize(acc, multiplier, shift) + 3, -128, 127)
     np.testing.assert_array_equal(got[0], want)
     assert len(np.unique(want)) > 200

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PREBUILT = ROOT / "device/prebuilt"
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +26,26 @@ def wheel(tmp_path_factory) -> Path:
 def test_contents(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"whit/cli.py", "whit/lower/weighted.py", "whit/device/model.py", "whit/device/viper/conv2d.py"}
-    wanted |= {"whit/boards.toml", "whit/prebuilt/whit_native_x64.mpy", "whit/models/digits/digits_int8.tflite"}
+    wanted |= {"whit/boards.toml", "whit/emulate/harness_thumb.json", "whit/models/digits/digits_int8.tflite"}
+    wanted |= {f"whit/prebuilt/{path.relative_to(PREBUILT).as_posix()}" for path in PREBUILT.rglob("*.mpy")}
     assert wanted <= names
     assert not any(name.startswith(("tests/", "tools/")) for name in names)
 
 
-def test_the_installed_wheel_runs_the_demo(wheel, tmp_path):
+@pytest.mark.parametrize("kernels", ["native", "viper"])
+def test_the_installed_wheel_runs_the_demo(wheel, tmp_path, kernels):
     target = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(target)
     script = "import sys, whit; assert whit.__file__.startswith(sys.argv[1]), whit.__file__; "
-    script += "from whit.cli import main; sys.exit(main(['demo']))"
+    script += "from whit.cli import main; sys.exit(main(['demo', '--kernels', sys.argv[2]]))"
     environment = os.environ | {"PYTHONPATH": str(target)}
     done = subprocess.run(
-        [sys.executable, "-c", script, str(target)], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", script, str(target), kernels],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "every score equals TensorFlow Lite Micro's" in done.stdout

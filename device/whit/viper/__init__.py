@@ -2,7 +2,23 @@
 
 import sys
 
+# The package the kernels come from, "" before choose(). All of a process come from one, as they share requantize.acc.
+package = ""
 _kernels = []
+
+
+def choose(arch):
+    # Those compiled on the PC for this architecture if they load here, else the sources beside this file. Raises
+    # ImportError where there are none either, SyntaxError where this firmware does not compile viper.
+    global package
+    if not package:
+        name = "whit_viper_" + arch
+        try:
+            __import__(name + ".requantize")
+        except (ImportError, ValueError):  # ValueError: of another architecture or ABI
+            name = __name__
+            __import__(name + ".requantize")
+        package = name
 
 
 def prepare(ids):
@@ -14,8 +30,11 @@ def prepare(ids):
         while len(_kernels) <= number:
             _kernels.append(None)
         if number in ids and _kernels[number] is None:
-            full = __name__ + "." + name
-            __import__(full)
+            full = package + "." + name
+            try:
+                __import__(full)
+            except (ImportError, ValueError) as e:  # half of a set, or of another version
+                raise ValueError("%s does not load: %s; copy its folder to the board again" % (full, e))
             _kernels[number] = getattr(sys.modules[full], name)
 
 

@@ -38,6 +38,7 @@ class Arch:
 
     name: str
     target: tuple[str, ...]
+    assembly: tuple[str, ...] = ()  # files beside native.c
 
 
 ARCHES = (
@@ -61,10 +62,12 @@ def link(arch: Arch, work: Path, source: Path = SOURCES / "native.c", extra: Seq
     flags = (*arch.target, *CFLAGS, *extra)
     if arch.name == "xtensawin":
         return xtensa.link(source, flags, work)  # which verifies every instruction
-    obj, elf = work / "native.o", work / "native.elf"
-    run(tool("clang"), *flags, "-c", str(source), "-o", str(obj))
+    elf, objects = work / "native.elf", []
+    for part in (source, *(SOURCES / name for name in arch.assembly if source.parent == SOURCES)):
+        objects.append(str(work / f"{part.name}.o"))
+        run(tool("clang"), *flags, "-c", str(part), "-o", objects[-1])
     options = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
-    run(tool("ld.lld"), *options, str(obj), "-o", str(elf))
+    run(tool("ld.lld"), *options, *objects, "-o", str(elf))
     verify(arch, elf)
     return elf
 

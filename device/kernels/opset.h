@@ -122,6 +122,7 @@ typedef struct {
     uint32_t a;
     uint32_t b;
     uint32_t y;
+    uint32_t s;
     uint32_t n;
     int32_t ma;
     int32_t mb;
@@ -135,7 +136,7 @@ typedef struct {
     int8_t lo;
     int8_t hi;
 } add_step;
-_Static_assert(sizeof(add_step) == 40, "add: record size");
+_Static_assert(sizeof(add_step) == 44, "add: record size");
 
 typedef struct {
     uint8_t kernel, flags; uint16_t size;

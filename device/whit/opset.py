@@ -46,7 +46,7 @@ def _windows(f):
 
 
 def _conv2d(f):
-    # Scratch: one patch of kh*kw*ic bytes, padded to quads.
+    # Scratch: four patches of kh*kw*ic values in 16 bits, two more in bytes, each padded to quads.
     k = f["kh"] * f["kw"] * f["ic"]
     if not _windows(f):
         return ()
@@ -55,24 +55,31 @@ def _conv2d(f):
         f["oh"] * f["ow"] * f["oc"],
         quad_bytes(f["oc"], k),
         quant_bytes(f["oc"]),
-        4 * quads(k),
+        40 * quads(k),
     )
 
 
 def _depthwise(f):
+    # Scratch: the padded image of one channel, a piece of it at a time if it is large. `row` values of 16 bits hold a
+    # row with its padding and some to spare; there are all rows and one more, but at most 3 KB of them, and at least
+    # twice as many as a window spans.
     if not _windows(f) or not f["ic"] or f["oc"] % f["ic"]:
         return ()
+    tall = (f["kh"] - 1) * f["dy"] + 2
+    row = ((f["ow"] - 1) * f["sx"] + (f["kw"] - 1) * f["dx"] + 8) & ~3
     return (
         f["ih"] * f["iw"] * f["ic"],
         f["oh"] * f["ow"] * f["oc"],
         f["oc"] * f["kh"] * f["kw"],
         quant_bytes(f["oc"]),
-        0,
+        max(4 * row * tall, min(2 * row * ((f["oh"] - 1) * f["sy"] + tall), 3072)),
     )
 
 
 def _dense(f):
-    return f["rows"] * f["k"], f["rows"] * f["o"], quad_bytes(f["o"], f["k"]), quant_bytes(f["o"]), 0
+    # Scratch: one row of inputs in 32 bits, padded to quads.
+    k, o = f["k"], f["o"]
+    return f["rows"] * k, f["rows"] * o, quad_bytes(o, k), quant_bytes(o), 16 * quads(k)
 
 
 def _pool(f):
@@ -80,7 +87,8 @@ def _pool(f):
 
 
 def _add(f):
-    return f["n"], f["n"], f["n"]
+    # Scratch: two tables of what each operand adds, where there are enough elements to make them worth it.
+    return f["n"], f["n"], f["n"], 2048 if f["n"] >= 512 else 0
 
 
 def _softmax(f):
@@ -115,7 +123,7 @@ KERNELS = (
     (3, "dense", "x:a y:a w:w q:w s:s k:I o:I rows:H zo:b lo:b hi:b", _dense),
     (4, "average_pool", _POOL, _pool),
     (5, "max_pool", _POOL, _pool),
-    (6, "add", "a:a b:a y:a n:I ma:i mb:i mo:i ea:b eb:b eo:b za:b zb:b zo:b lo:b hi:b", _add),
+    (6, "add", "a:a b:a y:a s:s n:I ma:i mb:i mo:i ea:b eb:b eo:b za:b zb:b zo:b lo:b hi:b", _add),
     (7, "softmax", "x:a y:a t:w rows:I depth:H entries:H", _softmax),
     (8, "lookup", "x:a y:a t:w n:I", _lookup),
     (9, "copy", "x:a y:a n0:I n1:I n2:I n3:I x0:I x1:I x2:I y0:I y1:I y2:I", _copy),

@@ -69,16 +69,20 @@ def test_a_struct_carries_every_field_to_its_extreme():
             assert list(struct.unpack(opset.struct_of(row), packed))[3:] == values, row[1]
 
 
-def test_conv2d_touches_its_image_quads_and_one_padded_patch():
-    assert extents("conv2d", CONV) == (4 * 5 * 3, 4 * 5 * 6, 16 * 2 * 7, 36 * 2, 28)
+def test_conv2d_touches_its_image_quads_and_scratch_for_patches():
+    assert extents("conv2d", CONV) == (4 * 5 * 3, 4 * 5 * 6, 16 * 2 * 7, 36 * 2, 28 * (4 * 2 + 2))
 
 
-def test_depthwise_touches_planar_weights_and_no_scratch():
-    assert extents("depthwise", CONV) == (4 * 5 * 3, 4 * 5 * 6, 6 * 9, 36 * 2, 0)
+def test_depthwise_touches_planar_weights_and_scratch_for_one_channel():
+    assert extents("depthwise", CONV) == (4 * 5 * 3, 4 * 5 * 6, 6 * 9, 36 * 2, 2 * 12 * (4 + 4))
+    large = dict(CONV, ih=96, iw=96, oh=96, ow=96)
+    assert extents("depthwise", large)[4] == 3072
+    wide = dict(large, iw=1000, ow=1000)
+    assert extents("depthwise", wide)[4] == 4 * 1008 * 4
 
 
 def test_dense_touches_its_rows_and_quads():
-    assert extents("dense", dict(rows=2, k=9, o=5)) == (18, 10, 16 * 2 * 3, 72, 0)
+    assert extents("dense", dict(rows=2, k=9, o=5)) == (18, 10, 16 * 2 * 3, 72, 4 * 12)
 
 
 def test_pools_touch_image_and_output():
@@ -86,8 +90,9 @@ def test_pools_touch_image_and_output():
         assert extents(name, POOL) == (4 * 5 * 7, 4 * 5 * 7)
 
 
-def test_add_touches_n_of_each():
-    assert extents("add", dict(n=9)) == (9, 9, 9)
+def test_add_touches_n_of_each_and_tables_for_many():
+    assert extents("add", dict(n=511)) == (511, 511, 511, 0)
+    assert extents("add", dict(n=512)) == (512, 512, 512, 2048)
 
 
 def test_softmax_touches_its_rows_and_its_table():
@@ -154,4 +159,4 @@ def test_extents_do_not_wrap_at_the_widest_fields():
     assert extents("copy", COPY, n0=wide, y0=wide)[1] > wide * (wide - 1)
     k = 255 * 255 * 65535
     big = dict(CONV, ih=65535, iw=65535, ic=65535, kh=255, kw=255, oc=65535)
-    assert extents("conv2d", big)[2:] == (16 * 16384 * ((k + 3) // 4), 36 * 16384, (k + 3) // 4 * 4)
+    assert extents("conv2d", big)[2:] == (16 * 16384 * ((k + 3) // 4), 36 * 16384, (k + 3) // 4 * 40)

@@ -66,6 +66,6 @@ def test_scratch_is_placed_beside_what_the_step_uses():
     step = Step("conv2d", "conv", values, {"x": Place(0), "y": Place(1)}, {"w": b"", "q": b""})
     ports = Port("x", (1, 5, 5, 3), "int8", 1.0, 0, 0), Port("y", (1, 5, 5, 4), "int8", 1.0, 0, 1)
     planned = plan(Program("conv", (75, 100), (step,), ports[:1], ports[1:], ()))
-    spans = sorted((o, o + n) for o, n in zip((*planned.offsets, *planned.scratch), (75, 100, 28), strict=True))
+    spans = sorted((o, o + n) for o, n in zip((*planned.offsets, *planned.scratch), (75, 100, 280), strict=True))
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
-    assert planned.arena_bytes == 112 + 80 + 32
+    assert planned.arena_bytes == 112 + 80 + 288

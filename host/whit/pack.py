@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .errors import WhitError
 from .graph import Graph
 from .lower import lower
+from .order import order
 from .plan import Plan, plan
 from .program import Program
 from .read_tflite import read_tflite
@@ -41,5 +42,6 @@ def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = ()) -> Pack
         if len(labels) not in counts:
             raise WhitError(f"{name}: {len(labels)} labels for outputs of {counts} values; give one name per value")
         program = program.with_labels(labels)
+    program = order(program)
     planned = plan(program)
     return Packed(write(program, planned), graph, program, planned)

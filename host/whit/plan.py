@@ -5,68 +5,78 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .device import format as blob
+from .lifetimes import Life, Need, aligned, aligned_overlap, dying_inputs, least_bytes, lifetimes, needs
+from .place import Block, place
 from .program import WRITTEN, Program
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Byte offsets in the arena."""
+    """Byte offsets in the arena, and the bound that they are to be held against."""
 
     arena_bytes: int
     offsets: tuple[int, ...]  # of each buffer of the program
     scratch: tuple[int, ...]  # of each step; 0 where the kernel takes none
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Something to place: a buffer or a step's scratch, alive from the start of step `first` to the end of `last`."""
-
-    size: int
-    first: int
-    last: int
-
-    def meets(self, other: _Block) -> bool:
-        return self.first <= other.last and other.first <= self.last
+    least_bytes: int  # no plan of these steps in this order takes less
+    needs: tuple[Need, ...]  # of each step
 
 
 def plan(program: Program) -> Plan:
-    """Place every buffer so that no two that are alive at once overlap.
+    """Place every buffer and every step's scratch.
 
-    Greedy by size: the largest block goes first, each to the lowest offset where it fits.
-    Inputs live from before the first step until they are read for the last time, outputs until the end.
+    What is alive at once lies apart, but for the output of a step and an input that dies with it: those may overlap
+    as far as the order of the kernel's accesses allows.
     """
-    count = len(program.buffers)
-    first = [len(program.steps)] * count
-    last = [-1] * count
+    lives = lifetimes(program)
+    count = len(lives)
+    scratch = [Life(i, i) for i in range(len(program.steps))]
+    sizes = [*program.buffers, *(step.extents().get("s", 0) for step in program.steps)]
+    blocks = _blocks(program, [*lives, *scratch], [aligned(size) for size in sizes])
+    steps = needs(program, lives)
+    least = least_bytes(program, steps)
+    offsets = place(blocks, least, _orders(blocks, [*lives, *scratch], steps))
+    end = max((at + block.size for at, block in zip(offsets, blocks, strict=True)), default=0)
+    offsets = [at if size else 0 for at, size in zip(offsets, sizes, strict=True)]
+    return Plan(max(end, blob.ALIGN), tuple(offsets[:count]), tuple(offsets[count:]), least, tuple(steps))
+
+
+def _blocks(program: Program, lives: list[Life], sizes: list[int]) -> list[Block]:
+    blocks = [Block(size) for size in sizes]
     for i, step in enumerate(program.steps):
-        for name, place in step.arena.items():
-            first[place.buffer] = min(first[place.buffer], i)
-            last[place.buffer] = max(last[place.buffer], i)
-            assert name == WRITTEN or first[place.buffer] < i or any(p.buffer == place.buffer for p in program.inputs)
-    for port in program.inputs:
-        first[port.buffer] = -1
-    for port in program.outputs:
-        last[port.buffer] = len(program.steps)
-    blocks = [_Block(size, f, end) for size, f, end in zip(program.buffers, first, last, strict=True)]
-    blocks += [_Block(step.extents().get("s", 0), i, i) for i, step in enumerate(program.steps)]
-    offsets = _place(blocks)
-    end = max((o + b.size for o, b in zip(offsets, blocks, strict=True)), default=0)
-    arena = -(-max(end, 1) // blob.ALIGN) * blob.ALIGN
-    return Plan(arena, tuple(offsets[:count]), tuple(offsets[count:]))
-
-
-def _place(blocks: list[_Block]) -> list[int]:
-    offsets = [0] * len(blocks)
-    placed: list[int] = []
-    for i in sorted(range(len(blocks)), key=lambda i: (-blocks[i].size, blocks[i].first, i)):
-        if not blocks[i].size:
+        output = step.arena[WRITTEN].buffer
+        if lives[output].first < i:
             continue
-        taken = sorted((offsets[j], offsets[j] + blocks[j].size) for j in placed if blocks[i].meets(blocks[j]))
-        at = 0
-        for start, end in taken:
-            if at + blocks[i].size <= start:
-                break
-            at = max(at, -(-end // blob.ALIGN) * blob.ALIGN)
-        offsets[i] = at
-        placed.append(i)
-    return offsets
+        dying = {p.buffer for p in step.arena.values() if lives[p.buffer].last == i}
+        for buffer, overlap in dying_inputs(step, dying).items():
+            found = aligned_overlap(overlap)
+            if found is not None:
+                blocks[output].over[buffer] = found
+                blocks[buffer].under[output] = found
+    for i, block in enumerate(blocks):
+        for j in range(i):
+            if (
+                block.size
+                and blocks[j].size
+                and lives[i].meets(lives[j])
+                and not {j} & (block.over | block.under).keys()
+            ):
+                block.apart.add(j)
+                blocks[j].apart.add(i)
+    return blocks
+
+
+def _orders(blocks: list[Block], lives: list[Life], steps: list[Need]) -> list[list[int]]:
+    """Orders to start the search from: by size, by time, and by how tight the tightest step of a block is."""
+
+    def tightest(i: int) -> int:
+        return max(
+            (steps[t].bytes for t in range(max(0, lives[i].first), min(len(steps), lives[i].last + 1))), default=0
+        )
+
+    keys = (
+        lambda i: (-blocks[i].size, lives[i].first, i),
+        lambda i: (lives[i].first, -blocks[i].size, i),
+        lambda i: (-lives[i].last, -blocks[i].size, i),
+        lambda i: (-tightest(i), -blocks[i].size, i),
+    )
+    return [sorted(range(len(blocks)), key=key) for key in keys]

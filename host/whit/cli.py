@@ -105,6 +105,7 @@ def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.tflite")
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
+    p.add_argument("--report", action="store_true", help="what each step needs of the arena, and which needs most")
 
 
 def _pack(a: Arguments) -> int:
@@ -130,8 +131,20 @@ def _pack(a: Arguments) -> int:
     table.add_row("kernels", " ".join(about["kernels"]))
     if about["labels"]:
         table.add_row("labels", str(len(about["labels"])))
+    planned, steps = packed.plan, packed.program.steps
+    if a.report:
+        peak = f"{planned.peak} ({steps[planned.peak].kernel})" if steps else "none"
+        table.add_row("arena at least", _bytes(planned.least_bytes))
+        table.add_row("peak step", peak)
     print(f"{output}: packed from {a.model.name}")
     _show(table)
+    if a.report:
+        rows = _table("bytes of arena", "", "kernel", "alive", "overlap", "scratch", "needs", left=2)
+        for i, (step, need) in enumerate(zip(steps, planned.needs, strict=True)):
+            numbers = (need.alive, need.overlap, need.scratch, need.bytes)
+            rows.add_row(str(i), step.kernel, *(f"{n:,}" for n in numbers))
+        print()
+        _show(rows)
     return 0
 
 

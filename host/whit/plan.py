@@ -20,6 +20,11 @@ class Plan:
     least_bytes: int  # no plan of these steps in this order takes less
     needs: tuple[Need, ...]  # of each step
 
+    @property
+    def peak(self) -> int:
+        """The step that needs most."""
+        return max(range(len(self.needs)), key=lambda i: self.needs[i].bytes)
+
 
 def plan(program: Program) -> Plan:
     """Place every buffer and every step's scratch.

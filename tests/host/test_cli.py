@@ -65,6 +65,19 @@ def test_pack_says_what_a_board_needs(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["d.whit"]
 
 
+def test_pack_reports_what_each_step_needs(tmp_path):
+    lines = whit("pack", DIGITS, "-o", tmp_path / "d.whit", "--report").stdout.splitlines()
+    facts = {" ".join(line.split()[:-2]): line.split()[-2] for line in lines if line.endswith(" bytes")}
+    assert facts["arena"] == facts["arena at least"]
+    start = next(i for i, line in enumerate(lines) if line.split()[:2] == ["kernel", "alive"]) + 1
+    rows = [line.split() for line in lines[start:]]
+    needs = [[int(n.replace(",", "")) for n in row[-4:]] for row in rows]
+    assert all(alive - overlap + scratch == total for alive, overlap, scratch, total in needs)
+    peak = next(line for line in lines if line.startswith("peak step")).split()
+    assert rows[int(peak[2])][1] == peak[3].strip("()")
+    assert needs[int(peak[2])][3] == max(total for *_, total in needs) == int(facts["arena"].replace(",", ""))
+
+
 def test_pack_names_the_output_after_the_model(tmp_path):
     (tmp_path / "m.tflite").write_bytes(DIGITS.read_bytes())
     assert whit("pack", "m.tflite", cwd=tmp_path).returncode == 0

@@ -4,6 +4,7 @@ import random
 
 import pytest
 from access import AHEAD, KERNELS, accesses, random_step
+from whit.device import opset
 from whit.overlap import overlaps
 from whit.program import Place, Step
 
@@ -76,7 +77,8 @@ def test_known_distances(step, least):
     assert getattr(overlaps(step).get("x"), "least", None) == least
 
 
-def test_copy_and_fill_promise_nothing():
+def test_every_other_kernel_promises_nothing():
+    assert {row[1] for row in opset.KERNELS} - set(KERNELS) == {"copy", "fill"}
     values = {f"{letter}{i}": 1 for letter in "nxy" for i in range(4 if letter == "n" else 3)}
     assert not overlaps(Step("copy", "copy", values, {"x": Place(0), "y": Place(1)}))
     assert not overlaps(Step("fill", "fill", {"n": 4, "value": 0}, {"y": Place(0)}))

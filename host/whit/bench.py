@@ -22,10 +22,12 @@ from .program import macs_of
 
 @dataclass(frozen=True)
 class Layer:
-    """One step. `work` counts multiply-accumulates, for others output bytes; cmsis_nn is its instructions, if known."""
+    """One step. `work` counts multiply-accumulates, or output bytes where there are none; cmsis_nn is its instructions,
+    if they are known."""
 
     kernel: str
     shape: str
+    outputs: int
     work: int
     instructions: int
     cmsis_nn: int | None
@@ -97,15 +99,16 @@ def _selftest(data: bytes, about: dict[str, Any], name: str) -> tuple[tuple[byte
 
 def _layer(step: dict[str, Any], instructions: int, core: Core) -> Layer:
     kernel, f = step["kernel"], step["fields"]
-    macs = macs_of(kernel, f)
-    work = macs or _elements(f)
+    outputs = _outputs(f)
+    work = macs_of(kernel, f) or outputs
     per_unit = cmsis_nn.layer(kernel, f).get(core.name)
-    return Layer(kernel, _shape(f), work, instructions, round(per_unit * work) if per_unit else None)
+    return Layer(kernel, _shape(f), outputs, work, instructions, round(per_unit * work) if per_unit else None)
 
 
-def _elements(f: dict[str, int]) -> int:
-    """Output bytes of a step without multiply-accumulates."""
-    for names in (("oh", "ow", "c"), ("rows", "depth"), ("n0", "n1", "n2", "n3"), ("c",), ("n",)):
+def _outputs(f: dict[str, int]) -> int:
+    """Output bytes of a step."""
+    for names in (("oh", "ow", "oc"), ("oh", "ow", "c"), ("rows", "o"), ("rows", "depth"), ("n0", "n1", "n2", "n3"),
+                  ("c",), ("n",)):  # fmt: skip
         if all(n in f for n in names):
             return prod(f[n] for n in names)
     return 0
@@ -118,4 +121,4 @@ def _shape(f: dict[str, int]) -> str:
         return f"{f['kh']}x{f['kw']}{stride}, {f['ih']}x{f['iw']} -> {f['oh']}x{f['ow']}, {channels}"
     if "k" in f:
         return f"{f['k']} -> {f['o']}"
-    return f"{_elements(f):,} elements"
+    return f"{_outputs(f):,} elements"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from whit.device import opset
 from whit.program import Place, Step
 
 Access = tuple[str, int]
@@ -72,9 +73,13 @@ def _rows(v: dict[str, int], r: int) -> set[int]:
 
 
 def _dense(v: dict[str, int], ahead: int) -> Iterator[Access]:
-    for group in _groups(v["rows"], ahead):
-        yield from (("x", i) for i in range(group.start * v["k"], group.stop * v["k"]))
+    scratch = v["k"] <= opset.WIDENED
+    for group in _groups(v["rows"], ahead if scratch else 1):
+        reads = [("x", i) for i in range(group.start * v["k"], group.stop * v["k"])]
+        yield from reads
         yield from (("y", i) for i in range(group.start * v["o"], group.stop * v["o"]))
+        if not scratch:  # once for each channel, say
+            yield from reads
 
 
 def _pool(v: dict[str, int], ahead: int) -> Iterator[Access]:
@@ -130,7 +135,8 @@ def random_step(rng: random.Random, kernel: str) -> Step:
     elif kernel == "mean":
         values = {"n": some(1, 6), "c": some(1, 6)}
     elif kernel == "dense":
-        values = {"rows": some(1, 5), "k": some(1, 7), "o": some(1, 7)}
+        long = rng.random() < 0.1
+        values = {"rows": some(1, 5), "k": opset.WIDENED + 1 if long else some(1, 7), "o": some(1, 7)}
     else:
         values = random_windows(rng, kernel, some(1, 8), some(1, 8))
     names = ("a", "b") if kernel == "add" else ("x",)

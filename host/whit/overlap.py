@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 
+from .device import opset
 from .program import WRITTEN, Step
 
 _NONE = 1 << 40  # the first byte still to be read where there is none
@@ -113,8 +114,11 @@ def _depthwise(v: Values) -> Order | None:
 
 
 def _dense(v: Values) -> Order:
-    rows = np.arange(1, v["rows"])  # behind the last one nothing is read
-    return [(rows * v["o"], rows * v["k"])], 1
+    """A piece is a row. Without scratch its input row is read until the last of it is written."""
+    rows = np.arange(v["rows"])
+    if v["k"] > opset.WIDENED:
+        return [((rows + 1) * v["o"], rows * v["k"])], 1
+    return [(rows[1:] * v["o"], rows[1:] * v["k"])], 1  # behind the last one nothing is read
 
 
 def _elements(n: int) -> Order:

@@ -60,6 +60,10 @@ def _image(kernel: str, ih, iw, ic, oh, ow, oc, k, stride=1, padding=0) -> Step:
     return Step(kernel, kernel, values | dict(py=padding, px=padding), {"x": Place(0), "y": Place(1)})
 
 
+def _dense(k: int, o: int) -> Step:
+    return Step("dense", "dense", {"rows": 1, "k": k, "o": o}, {"x": Place(0), "y": Place(1)})
+
+
 @pytest.mark.parametrize(
     ("step", "least"),
     [
@@ -71,6 +75,8 @@ def _image(kernel: str, ih, iw, ic, oh, ow, oc, k, stride=1, padding=0) -> Step:
         (_image("conv2d", 32, 32, 16, 32, 32, 16, 3, padding=1), 33 * 16),  # a row and a pixel
         (_image("depthwise", 25, 5, 64, 25, 5, 64, 3, padding=1), -5 * 64),  # a row behind, as rows are read once
         (_image("depthwise", 25, 5, 8, 25, 5, 16, 3, padding=1), None),
+        (_dense(640, 128), -640),  # anywhere: all of the one row has been read
+        (_dense(4000, 4), 4),  # nowhere: without scratch it is read again
     ],
 )
 def test_known_distances(step, least):

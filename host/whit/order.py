@@ -8,7 +8,7 @@ from dataclasses import replace
 from .lifetimes import least_bytes, lifetimes, need, needs
 from .program import WRITTEN, Program, Step
 
-_MOST_STATES = 20_000  # sets of steps that may have run; graphs of a few branches have hundreds
+_MOST_STATES = 5_000  # sets of steps that may have run; graphs of a few branches have hundreds
 
 
 def order(program: Program) -> Program:

@@ -17,7 +17,7 @@ static void add(const add_step *s, const uint8_t *weights, uint8_t *arena) {
         of_b[i] = operand((int8_t)i, s->zb, s->mb, s->eb);
     }
     // Right shifts keep the sums below 2**30.
-    output to = {s->zo, s->lo, s->hi, s->ea >= 0 && s->eb >= 0 && s->eo > 0, 1};
+    output to = output_of(s->ea >= 0 && s->eb >= 0 && s->eo > 0, s->zo, s->lo, s->hi, 1);
     quant q;
     q.bias[0] = 0, q.multiplier[0] = s->mo, q.shift[0] = s->eo;
     for (uint32_t left = s->n, n; left; left -= n, y += n) {

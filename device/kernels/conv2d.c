@@ -119,7 +119,7 @@ static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena)
     int8_t *y = (int8_t *)arena + s->y;
     patch_value *patches = (patch_value *)(arena + s->s);
     int quads = (s->kh * s->kw * s->ic + 3) / 4, bounded = s->flags & STEP_BOUNDED;
-    output to = {s->zo, s->lo, s->hi, bounded, s->oc};
+    output to = output_of(bounded, s->zo, s->lo, s->hi, s->oc);
     for (int left = s->oh * s->ow, r = 0, c = 0, n; left > 0; left -= n) {
         n = left >= BLOCK ? BLOCK : left >= GROUP ? GROUP : 1;
         if (PAIRED && !bounded) {

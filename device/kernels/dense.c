@@ -24,7 +24,7 @@ static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
     int8_t *y = (int8_t *)arena + s->y;
     int16_t *row = (int16_t *)(arena + s->s);
     int quads = (int)((s->k + 3) / 4);
-    output to = {s->zo, s->lo, s->hi, s->flags & STEP_BOUNDED, 0};
+    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, 0);
     for (int r = 0; r < s->rows; r++) {
         int32_t even = 0;
         for (int k = 0; k < 4 * quads; k += 2) {

@@ -118,7 +118,7 @@ static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *
     int tall = (s->kh - 1) * s->dy + 1, wide = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1;
     int row = (wide + 7) & ~3, inside = wide - s->px;
     plane p = {s, (cell *)(arena + s->s), row, inside < s->iw ? inside : s->iw};
-    output to = {s->zo, s->lo, s->hi, s->flags & STEP_BOUNDED, s->oc};
+    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);
     // As many rows of output to a band as opset.py has scratch for.
     int room = 2 * row * ((s->oh - 1) * s->sy + tall + 1), least = 4 * row * (tall + 1), rows = 1;
     room = room < 3072 ? room : 3072;

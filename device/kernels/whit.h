@@ -64,7 +64,7 @@ static inline int8_t clamp(int32_t v, int32_t lo, int32_t hi) {
     return (int8_t)(v < lo ? lo : v > hi ? hi : v);
 }
 
-// What BOUNDED allows: |x| < 2**30, so that 2 * x is no overflow and the product's rounding is the bit below its half.
+// The same for |x| < 2**30, where 2 * x does not overflow, and the rounding is the bit below half of the product.
 static inline int32_t high_mul_bounded(int32_t x, int32_t m) {
 #if defined(__ARM_ARCH) && __ARM_ARCH == 6
     return high_mul(x, m);
@@ -83,11 +83,17 @@ typedef struct {
 
 // Where sums become output bytes: the step's zero point and clamp, and how far the pixels of a channel lie apart.
 typedef struct {
-    int32_t zo, lo, hi, bounded;
+    int32_t zo, lo, hi;
     uint32_t stride;
+    int plain; // sums below 2**29, right shifts, and no clamp but that of int8
 } output;
 
-INLINE void finish_as(int bounded, const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
+INLINE output output_of(int bounded, int32_t zo, int32_t lo, int32_t hi, uint32_t stride) {
+    output to = {zo, lo, hi, stride, bounded && lo == -128 && hi == 127};
+    return to;
+}
+
+INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
     int32_t zo = to->zo, lo = to->lo, hi = to->hi;
     uint32_t stride = to->stride;
     for (; i < last; i++, y++, sums += BLOCK) {
@@ -95,13 +101,13 @@ INLINE void finish_as(int bounded, const int32_t *sums, int n, const quant *q, i
         int8_t *out = y;
         for (const int32_t *sum = sums, *end = sum + n; sum != end; out += stride) {
             int32_t v = *sum++ + bias;
-            if (bounded) { // requantize() with the output's zero point in its last rounding
+            if (plain) { // requantize() with the output's zero point in its last rounding
                 v = high_mul_bounded(v, m);
                 v = (((v + (v >> 31)) >> (shift - 1)) + 2 * zo + 1) >> 1;
+                *out = clamp(v, -128, 127);
             } else {
-                v = requantize(v, m, shift) + zo;
+                *out = clamp(requantize(v, m, shift) + zo, lo, hi);
             }
-            *out = clamp(v, lo, hi);
         }
     }
 }
@@ -109,7 +115,7 @@ INLINE void finish_as(int bounded, const int32_t *sums, int n, const quant *q, i
 // Sums without bias, [last - i][BLOCK], of n pixels of the channels i ... last - 1 in a quant block -> output bytes;
 // y is that of the first pixel and channel. Of one channel there may be more pixels than BLOCK.
 static NOINLINE void finish(const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
-    if (to->bounded) {
+    if (to->plain) {
         finish_as(1, sums, n, q, i, last, to, y);
     } else {
         finish_as(0, sums, n, q, i, last, to, y);

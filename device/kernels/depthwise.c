@@ -1,38 +1,32 @@
 // y[r, c, o] = requantize(bias[o] + sum x[r*sy - py + i*dy, c*sx - px + j*dx, o*ic/oc] * w[o, i, j])
 // x [ih][iw][ic] int8; y [oh][ow][oc] int8; w planar [oc][kh*kw] int8; bias with the input's zero point folded in, so a
 // tap outside the image reads zi.
-// With oc == ic channel by channel, through scratch: the padded image of one channel, or a band of as many of its rows
-// as go there. Nothing of a band is written before all of it has been gathered, so y may lie over x. Otherwise pixel by
-// pixel and without scratch. Cannot fail: check() ran at load.
+// With oc == ic a channel at a time goes through scratch: its padded image, or a band of as many rows of it as go there.
+// Nothing of a band is written before all of it has been gathered, so y may lie over x. Otherwise there is no scratch,
+// and the image is read where it lies. Cannot fail: check() ran at load.
 #include "whit.h"
 
-#ifdef __XTENSA__
-typedef int16_t cell; // it loads no signed byte
-#else
-typedef int8_t cell;
-#endif
-
+// One channel to be read: in scratch, where no window leaves it, or in the image.
 typedef struct {
-    const depthwise_step *step;
-    cell *cells;
-    int row;    // cells from a row to the next
-    int inside; // cells of a row that come from the image, behind px others
-} plane;
+    const int8_t *x;
+    int height, width, row, step; // row, step: from a row or column to the next
+    int y0, x0;                   // where the first window starts
+} view;
 
-// Rows first ... last - 1 of a band, whose row 0 is row iy of the image; x is the channel's first value.
-static NOINLINE void gather_rows(const plane *p, const int8_t *x, int iy, int first, int last) {
-    const depthwise_step *s = p->step;
-    int ic = s->ic;
+// Rows first ... last - 1 of a band whose row 0 is row iy of the image; x is the channel's first value.
+static NOINLINE void gather_rows(const depthwise_step *s, int8_t *band, int row, const int8_t *x, int iy, int first, int last) {
+    int ic = s->ic, inside = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1 - s->px;
+    inside = inside < s->iw ? inside : s->iw;
     for (; first < last; first++) {
-        cell *to = p->cells + first * p->row;
+        int8_t *to = band + first * row;
         if ((unsigned)(iy + first) >= s->ih) {
-            for (int i = 0; i < p->row; i++) {
+            for (int i = 0; i < row; i++) {
                 to[i] = s->zi;
             }
             continue;
         }
         const int8_t *from = x + (size_t)(iy + first) * s->iw * ic;
-        int n = p->inside;
+        int n = inside;
         to += s->px;
 #ifndef SMALL
         for (; n >= 4; n -= 4, to += 4) {
@@ -47,28 +41,27 @@ static NOINLINE void gather_rows(const plane *p, const int8_t *x, int iy, int fi
     }
 }
 
-// The sum of one pixel, from a plane.
-static NOINLINE int32_t plane_sum(const plane *p, const cell *x, const int8_t *w) {
-    const depthwise_step *s = p->step;
+// The sum of one window, wherever it starts.
+static NOINLINE int32_t window_sum(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix) {
     int32_t sum = 0;
-    for (int i = 0; i < s->kh; i++, x += s->dy * p->row) {
-        const cell *at = x;
-        for (int j = 0; j < s->kw; j++, at += s->dx) {
-            sum += *at * *w++;
+    for (int i = 0; i < s->kh; i++, iy += s->dy) {
+        for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
+            int inside = (unsigned)iy < (unsigned)v->height && (unsigned)at < (unsigned)v->width;
+            sum += *w++ * (inside ? v->x[(size_t)iy * v->row + (size_t)at * v->step] : s->zi);
         }
     }
     return sum;
 }
 
 #ifndef SMALL
-// The sums of n pixels, sx cells apart; three: the window is that wide and dense.
-INLINE void sums_of(const plane *p, const cell *x, const int8_t *w, int32_t *sums, const int n, const int sx, const int three) {
-    int below = p->step->dy * p->row, kw = p->step->kw, dx = p->step->dx;
+// The sums of n windows in scratch, sx apart; three: they are that wide and dense.
+INLINE void window_sums(const depthwise_step *s, int row, const int8_t *x, const int8_t *w, int32_t *sums, const int n, const int sx, const int three) {
+    int below = s->dy * row, kw = s->kw, dx = s->dx;
     int32_t a[4];
     UNROLL for (int k = 0; k < n; k++) {
         a[k] = 0;
     }
-    for (int i = p->step->kh; i > 0; i--, x += below) {
+    for (int i = s->kh; i > 0; i--, x += below) {
         if (three) {
             UNROLL for (int j = 0; j < 3; j++) {
                 UNROLL for (int k = 0; k < n; k++) {
@@ -77,7 +70,7 @@ INLINE void sums_of(const plane *p, const cell *x, const int8_t *w, int32_t *sum
             }
             w += 3;
         } else {
-            const cell *at = x;
+            const int8_t *at = x;
             for (int j = kw; j > 0; j--, at += dx, w++) {
                 UNROLL for (int k = 0; k < n; k++) {
                     a[k] += at[k * sx] * *w;
@@ -90,53 +83,49 @@ INLINE void sums_of(const plane *p, const cell *x, const int8_t *w, int32_t *sum
     }
 }
 
-// The sums of some of the next `left` pixels, at most four; gives how many.
-INLINE int next_sums(const plane *p, const cell *x, const int8_t *w, int left, int32_t *sums) {
-    const depthwise_step *s = p->step;
+// The sums of the next windows in scratch, four at most; gives how many, or 0 where window_sum() has to do.
+INLINE int block_sums(const depthwise_step *s, int row, const int8_t *x, const int8_t *w, int left, int32_t *sums) {
     int three = s->kw == 3 && s->dx == 1;
     if (left < 3 || s->sx > 2) {
         if (three) {
-            sums_of(p, x, w, sums, 1, 1, 1);
-        } else {
-            *sums = plane_sum(p, x, w);
+            window_sums(s, row, x, w, sums, 1, 1, 1);
         }
-        return 1;
+        return three;
     }
     if (three && s->sx == 1) {
-        sums_of(p, x, w, sums, 4, 1, 1);
+        window_sums(s, row, x, w, sums, 4, 1, 1);
     } else if (three) {
-        sums_of(p, x, w, sums, 4, 2, 1);
+        window_sums(s, row, x, w, sums, 4, 2, 1);
     } else if (s->sx == 1) {
-        sums_of(p, x, w, sums, 4, 1, 0);
+        window_sums(s, row, x, w, sums, 4, 1, 0);
     } else {
-        sums_of(p, x, w, sums, 4, 2, 0);
+        window_sums(s, row, x, w, sums, 4, 2, 0);
     }
-    return left < 4 ? left : 4; // a row of cells has some to spare
-}
-#else
-INLINE int next_sums(const plane *p, const cell *x, const int8_t *w, int left, int32_t *sums) {
-    *sums = plane_sum(p, x, w);
-    (void)left;
-    return 1;
+    return left < 4 ? left : 4; // a row in scratch has some to spare
 }
 #endif
 
-// Channel o of a band: `rows` rows from y on.
-static NOINLINE void band(const plane *p, const uint8_t *weights, int o, int rows, const output *to, int8_t *y) {
+// `rows` rows of output channel o, from y on.
+static NOINLINE void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows, int8_t *y) {
     enum { SUMS = 32 };
-    const depthwise_step *s = p->step;
     const int8_t *w = (const int8_t *)weights + s->w + (size_t)o * s->kh * s->kw;
-    const quant *q = quant_at(weights, s->q) + o / 4;
-    const cell *x = p->cells;
-    int ready = 0;
+    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);
     int32_t sums[SUMS];
-    for (; rows > 0; rows--, x += s->sy * p->row) {
-        const cell *at = x;
-        for (int left = s->ow, n; left > 0; left -= n, at += n * s->sx) {
-            n = next_sums(p, at, w, left, sums + ready);
+    for (int iy = v->y0, ready = 0; rows > 0; rows--, iy += s->sy) {
+        for (int left = s->ow, ix = v->x0, n; left > 0; left -= n, ix += n * s->sx) {
+            n = 0;
+#ifndef SMALL
+            if (v->step == 1) {
+                n = block_sums(s, v->row, v->x + iy * v->row + ix, w, left, sums + ready);
+            }
+#endif
+            if (n == 0) {
+                n = 1;
+                sums[ready] = window_sum(s, v, w, iy, ix);
+            }
             ready += n;
             if (ready > SUMS - 4 || (left == n && rows == 1)) {
-                finish(sums, ready, q, o & 3, (o & 3) + 1, to, y);
+                finish(sums, ready, quant_at(weights, s->q) + o / 4, o & 3, (o & 3) + 1, &to, y);
                 y += (size_t)ready * s->oc;
                 ready = 0;
             }
@@ -144,74 +133,46 @@ static NOINLINE void band(const plane *p, const uint8_t *weights, int o, int row
     }
 }
 
-// The sum of one pixel, from an image of which x is the channel's first value.
-static NOINLINE int32_t image_sum(const depthwise_step *s, const int8_t *x, const int8_t *w, int iy, int x0) {
-    int32_t sum = 0;
-    for (int i = 0; i < s->kh; i++, iy += s->dy) {
-        for (int j = 0, ix = x0; j < s->kw; j++, ix += s->dx) {
-            int inside = (unsigned)iy < s->ih && (unsigned)ix < s->iw;
-            sum += *w++ * (inside ? x[((size_t)iy * s->iw + ix) * s->ic] : s->zi);
-        }
-    }
-    return sum;
-}
-
-static NOINLINE void multiplied(const depthwise_step *s, const uint8_t *weights, uint8_t *arena, const output *to) {
-    int8_t *y = (int8_t *)arena + s->y;
-    int multiplier = 0;
-    for (int n = s->oc; n > 0; n -= s->ic) { // oc / ic, and not every core divides
-        multiplier++;
-    }
-    for (int r = 0; r < s->oh; r++) {
-        for (int c = 0; c < s->ow; c++, y += s->oc) {
-            const int8_t *x = (const int8_t *)arena + s->x, *w = (const int8_t *)weights + s->w;
-            for (int o = 0, share = 0; o < s->oc; o++, w += s->kh * s->kw) {
-                int32_t sum = image_sum(s, x, w, r * s->sy - s->py, c * s->sx - s->px);
-                finish(&sum, 1, quant_at(weights, s->q) + o / 4, o & 3, (o & 3) + 1, to, y + o);
-                if (++share == multiplier) {
-                    share = 0;
-                    x++;
-                }
-            }
-        }
-    }
-}
-
-static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
-    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);
-    if (s->oc != s->ic) {
-        multiplied(s, weights, arena, &to);
-        return;
-    }
-    int tall = (s->kh - 1) * s->dy + 1, wide = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1;
-    int row = (wide + 7) & ~3, inside = wide - s->px;
-    plane p = {s, (cell *)(arena + s->s), row, inside < s->iw ? inside : s->iw};
-    // As many rows of output to a band as opset.py has scratch for.
+// As many rows of output to a band as opset.py has scratch for.
+static int rows_of_band(const depthwise_step *s, int row, int tall) {
     int room = 2 * row * ((s->oh - 1) * s->sy + tall + 1), least = 4 * row * (tall + 1), rows = 1;
     room = room < 3072 ? room : 3072;
-    room = (room > least ? room : least) / (int)sizeof(cell);
+    room = room > least ? room : least;
     while (rows < s->oh && row * (rows * s->sy + tall) <= room) {
         rows++;
     }
-    int step = rows * s->sy, high = step - s->sy + tall; // rows of input from a band to the next, and in one
-    for (int i = 0; i < row * high; i++) {
-        p.cells[i] = s->zi; // and what is beside the image stays so, or above and below it if there is one band
-    }
-    for (int o = 0; o < s->oc; o++) {
-        const int8_t *x = (const int8_t *)arena + s->x + o;
-        int8_t *y = (int8_t *)arena + s->y + o;
-        if (rows == s->oh) {
-            gather_rows(&p, x, -s->py, s->py, high < s->ih + s->py ? high : s->ih + s->py);
-            band(&p, weights, o, rows, &to, y);
-            continue;
+    return rows;
+}
+
+static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
+    const int8_t *x = (const int8_t *)arena + s->x;
+    int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;
+    if (s->oc != s->ic) {
+        view v = {x, s->ih, s->iw, s->iw * s->ic, s->ic, -s->py, -s->px};
+        for (int o = 0, share = s->ic; o < s->oc; o++, y++) {
+            output_rows(s, weights, &v, o, s->oh, y);
+            if ((share += s->ic) > s->oc) { // not every core divides
+                share = s->ic;
+                v.x++;
+            }
         }
-        for (int r = 0, have = 0; r < s->oh; r += rows, y += (size_t)rows * s->ow * s->oc) {
+        return;
+    }
+    int tall = (s->kh - 1) * s->dy + 1, row = ((s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 8) & ~3;
+    int rows = rows_of_band(s, row, tall), step = rows * s->sy; // rows of input from a band to the next
+    view v = {band, step - s->sy + tall, row, row, 1, 0, 0};
+    for (int i = 0; i < row * v.height; i++) {
+        band[i] = s->zi; // and what is beside the image stays so
+    }
+    for (int o = 0; o < s->oc; o++, x++, y++) {
+        int8_t *out = y;
+        for (int r = 0, have = 0; r < s->oh; r += rows, out += (size_t)rows * s->ow * s->oc) {
             int n = s->oh - r < rows ? s->oh - r : rows;
-            gather_rows(&p, x, r * s->sy - s->py, have, (n - 1) * s->sy + tall);
-            band(&p, weights, o, n, &to, y);
+            gather_rows(s, band, row, x, r * s->sy - s->py, have, (n - 1) * s->sy + tall);
+            output_rows(s, weights, &v, o, n, out);
             have = tall > s->sy ? tall - s->sy : 0;
-            for (int i = 0; i < have * row; i++) { // what the next band shares with this one
-                p.cells[i] = p.cells[step * row + i];
+            for (int i = 0; i < have * row && r + rows < s->oh; i++) { // what the next band shares with this one
+                band[i] = band[step * row + i];
             }
         }
     }

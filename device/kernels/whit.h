@@ -89,6 +89,9 @@ typedef struct {
 } output;
 
 INLINE output output_of(int bounded, int32_t zo, int32_t lo, int32_t hi, uint32_t stride) {
+#ifdef SMALL
+    bounded = 0;
+#endif
     output to = {zo, lo, hi, stride, bounded && lo == -128 && hi == 127};
     return to;
 }
@@ -115,11 +118,13 @@ INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int
 // Sums without bias, [last - i][BLOCK], of n pixels of the channels i ... last - 1 in a quant block -> output bytes;
 // y is that of the first pixel and channel. Of one channel there may be more pixels than BLOCK.
 static NOINLINE void finish(const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
+#ifndef SMALL
     if (to->plain) {
         finish_as(1, sums, n, q, i, last, to, y);
-    } else {
-        finish_as(0, sums, n, q, i, last, to, y);
+        return;
     }
+#endif
+    finish_as(0, sums, n, q, i, last, to, y);
 }
 
 static inline const quant *quant_at(const uint8_t *weights, uint32_t offset) {

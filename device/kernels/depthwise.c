@@ -54,27 +54,16 @@ static NOINLINE int32_t window_sum(const depthwise_step *s, const view *v, const
 }
 
 #ifndef SMALL
-// The sums of n windows in scratch, sx apart; three: they are that wide and dense.
-INLINE void window_sums(const depthwise_step *s, int row, const int8_t *x, const int8_t *w, int32_t *sums, const int n, const int sx, const int three) {
-    int below = s->dy * row, kw = s->kw, dx = s->dx;
+// The sums of n windows of width 3 in scratch, sx apart.
+INLINE void three_sums(const int8_t *x, const int8_t *w, int kh, int below, int32_t *sums, const int n, const int sx) {
     int32_t a[4];
     UNROLL for (int k = 0; k < n; k++) {
         a[k] = 0;
     }
-    for (int i = s->kh; i > 0; i--, x += below) {
-        if (three) {
-            UNROLL for (int j = 0; j < 3; j++) {
-                UNROLL for (int k = 0; k < n; k++) {
-                    a[k] += x[k * sx + j] * w[j];
-                }
-            }
-            w += 3;
-        } else {
-            const int8_t *at = x;
-            for (int j = kw; j > 0; j--, at += dx, w++) {
-                UNROLL for (int k = 0; k < n; k++) {
-                    a[k] += at[k * sx] * *w;
-                }
+    for (; kh > 0; kh--, x += below, w += 3) {
+        UNROLL for (int j = 0; j < 3; j++) {
+            UNROLL for (int k = 0; k < n; k++) {
+                a[k] += x[k * sx + j] * w[j];
             }
         }
     }
@@ -83,49 +72,83 @@ INLINE void window_sums(const depthwise_step *s, int row, const int8_t *x, const
     }
 }
 
-// The sums of the next windows in scratch, four at most; gives how many, or 0 where window_sum() has to do.
-INLINE int block_sums(const depthwise_step *s, int row, const int8_t *x, const int8_t *w, int left, int32_t *sums) {
-    int three = s->kw == 3 && s->dx == 1;
-    if (left < 3 || s->sx > 2) {
-        if (three) {
-            window_sums(s, row, x, w, sums, 1, 1, 1);
+// Of a row, four at a time: there is room for what is too much, as a row in scratch has some cells to spare.
+INLINE void three_row(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums, const int sx) {
+    for (; n >= 3; n -= 4, x += 4 * sx, sums += 4) {
+        three_sums(x, w, kh, below, sums, 4, sx);
+    }
+    for (; n > 0; n--, x += sx, sums++) {
+        three_sums(x, w, kh, below, sums, 1, sx);
+    }
+}
+
+static NOINLINE void three_row_1(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums) {
+    three_row(x, w, kh, below, n, sums, 1);
+}
+
+static NOINLINE void three_row_2(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums) {
+    three_row(x, w, kh, below, n, sums, 2);
+}
+
+// Of a row, under any window, four at a time; gives how many.
+static NOINLINE int any_row(const depthwise_step *s, const int8_t *x, const int8_t *w, int below, int n, int32_t *sums) {
+    int sx = s->sx, done = 0;
+    for (; n - done >= 4; done += 4, x += 4 * sx) {
+        int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
+        const int8_t *row = x, *v = w;
+        for (int i = s->kh; i > 0; i--, row += below) {
+            const int8_t *at = row;
+            for (int j = s->kw; j > 0; j--, at += s->dx, v++) {
+                a0 += at[0] * *v;
+                a1 += at[sx] * *v;
+                a2 += at[2 * sx] * *v;
+                a3 += at[3 * sx] * *v;
+            }
         }
-        return three;
+        *sums++ = a0;
+        *sums++ = a1;
+        *sums++ = a2;
+        *sums++ = a3;
     }
-    if (three && s->sx == 1) {
-        window_sums(s, row, x, w, sums, 4, 1, 1);
-    } else if (three) {
-        window_sums(s, row, x, w, sums, 4, 2, 1);
-    } else if (s->sx == 1) {
-        window_sums(s, row, x, w, sums, 4, 1, 0);
-    } else {
-        window_sums(s, row, x, w, sums, 4, 2, 0);
-    }
-    return left < 4 ? left : 4; // a row in scratch has some to spare
+    return done;
 }
 #endif
 
+// The sums of n windows side by side.
+INLINE void row_sums(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix, int n, int32_t *sums) {
+    int done = 0;
+#ifndef SMALL
+    if (v->step == 1) {
+        const int8_t *x = v->x + iy * v->row + ix;
+        int below = s->dy * v->row, three = s->kw == 3 && s->dx == 1;
+        if (three && s->sx == 1) {
+            three_row_1(x, w, s->kh, below, n, sums);
+            return;
+        }
+        if (three && s->sx == 2) {
+            three_row_2(x, w, s->kh, below, n, sums);
+            return;
+        }
+        done = any_row(s, x, w, below, n, sums);
+    }
+#endif
+    for (; done < n; done++) {
+        sums[done] = window_sum(s, v, w, iy, ix + done * s->sx);
+    }
+}
+
 // `rows` rows of output channel o, from y on.
-static NOINLINE void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows, int8_t *y) {
-    enum { SUMS = 32 };
+static NOINLINE void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows, const output *to, int8_t *y) {
+    enum { AT_ONCE = 16 };
     const int8_t *w = (const int8_t *)weights + s->w + (size_t)o * s->kh * s->kw;
-    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);
-    int32_t sums[SUMS];
+    int32_t sums[2 * AT_ONCE + 1]; // and one that three_row() may add
     for (int iy = v->y0, ready = 0; rows > 0; rows--, iy += s->sy) {
         for (int left = s->ow, ix = v->x0, n; left > 0; left -= n, ix += n * s->sx) {
-            n = 0;
-#ifndef SMALL
-            if (v->step == 1) {
-                n = block_sums(s, v->row, v->x + iy * v->row + ix, w, left, sums + ready);
-            }
-#endif
-            if (n == 0) {
-                n = 1;
-                sums[ready] = window_sum(s, v, w, iy, ix);
-            }
+            n = left < AT_ONCE ? left : AT_ONCE;
+            row_sums(s, v, w, iy, ix, n, sums + ready);
             ready += n;
-            if (ready > SUMS - 4 || (left == n && rows == 1)) {
-                finish(sums, ready, quant_at(weights, s->q) + o / 4, o & 3, (o & 3) + 1, &to, y);
+            if (ready > AT_ONCE || (left == n && rows == 1)) {
+                finish(sums, ready, quant_at(weights, s->q) + o / 4, o & 3, (o & 3) + 1, to, y);
                 y += (size_t)ready * s->oc;
                 ready = 0;
             }
@@ -147,10 +170,11 @@ static int rows_of_band(const depthwise_step *s, int row, int tall) {
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;
+    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);
     if (s->oc != s->ic) {
         view v = {x, s->ih, s->iw, s->iw * s->ic, s->ic, -s->py, -s->px};
         for (int o = 0, share = s->ic; o < s->oc; o++, y++) {
-            output_rows(s, weights, &v, o, s->oh, y);
+            output_rows(s, weights, &v, o, s->oh, &to, y);
             if ((share += s->ic) > s->oc) { // not every core divides
                 share = s->ic;
                 v.x++;
@@ -162,14 +186,19 @@ static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *
     int rows = rows_of_band(s, row, tall), step = rows * s->sy; // rows of input from a band to the next
     view v = {band, step - s->sy + tall, row, row, 1, 0, 0};
     for (int i = 0; i < row * v.height; i++) {
-        band[i] = s->zi; // and what is beside the image stays so
+        band[i] = s->zi; // what is beside the image stays so
     }
     for (int o = 0; o < s->oc; o++, x++, y++) {
         int8_t *out = y;
         for (int r = 0, have = 0; r < s->oh; r += rows, out += (size_t)rows * s->ow * s->oc) {
             int n = s->oh - r < rows ? s->oh - r : rows;
-            gather_rows(s, band, row, x, r * s->sy - s->py, have, (n - 1) * s->sy + tall);
-            output_rows(s, weights, &v, o, n, out);
+            int above = r * s->sy - s->py, last = (n - 1) * s->sy + tall;
+            if (rows == s->oh) { // the one band has the rows above and below the image for good
+                have = s->py;
+                last = last < have + s->ih ? last : have + s->ih;
+            }
+            gather_rows(s, band, row, x, above, have, last);
+            output_rows(s, weights, &v, o, n, &to, out);
             have = tall > s->sy ? tall - s->sy : 0;
             for (int i = 0; i < have * row && r + rows < s->oh; i++) { // what the next band shares with this one
                 band[i] = band[step * row + i];

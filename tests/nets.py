@@ -47,9 +47,9 @@ class Net:
         return write_tflite(self.graph(inputs, outputs))
 
     def weights(self, shape, axis, scale, values="random", per_channel=True) -> int:
-        """int8 weights: "random" in [-127, 127], or "extreme": only -128 and 127."""
-        if values == "extreme":
-            data = self.rng.choice(np.array([-128, 127], np.int8), shape)
+        """int8 weights: "random" in [-127, 127], or "extreme": only -128 and 127; "limits": only -127 and 127."""
+        if values in ("extreme", "limits"):
+            data = self.rng.choice(np.array([-128 if values == "extreme" else -127, 127], np.int8), shape)
         else:
             data = self.rng.integers(-127, 128, shape).astype(np.int8)
         n = shape[axis] if per_channel else 1

@@ -41,13 +41,15 @@ class Arch:
     assembly: tuple[str, ...] = ()  # files beside native.c
 
 
+# The scheduler takes loads together, far from their use, and then has not the registers for them.
+UNSCHEDULED = "-mllvm", "-enable-misched=false"
 ARCHES = (
     Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),
     Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus")),
-    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3")),
+    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", *UNSCHEDULED)),
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
     Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),
-    Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax")),
+    Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax", *UNSCHEDULED)),
     Arch("xtensawin", xtensa.TARGET),
 )
 

@@ -1,59 +1,155 @@
 // y[r, c, o] = requantize(bias[o] + sum x[r*sy - py + i*dy, c*sx - px + j*dx, k] * w[o, i, j, k])
 // x [ih][iw][ic] int8; y [oh][ow][oc] int8; w quad blocks [oc/4][K/4][4 o][4 k], K = kh*kw*ic; bias with the input's
-// zero point folded in, so a tap outside the image reads zi. Scratch: one patch of K bytes, padded to 4.
-// Cannot fail: check() ran at load.
+// zero point folded in, so a tap outside the image reads zi.
+// Scratch: the patches of BLOCK pixels, [BLOCK / GROUP][K padded to 4][GROUP], all there before the first pixel is
+// written. Cannot fail: check() ran at load.
 #include "whit.h"
 
-static void patch(const conv2d_step *s, const int8_t *x, int r, int c, int8_t *out) {
-    int n = s->ic;
+#if defined(__riscv) || defined(__XTENSA__)
+typedef int32_t patch_value;
+#else
+typedef int8_t patch_value;
+#endif
+enum { PER_VALUE = 1 + PAIRED, STEP = GROUP / PER_VALUE };
+
+// n values of a tap to the patch, as the upper half of what is there or in its place; from: 0 outside the image.
+INLINE patch_value *put(patch_value *out, const int8_t *from, int n, int zi, const int upper) {
+    for (; n >= 4 && from; n -= 4, from += 4, out += 4 * STEP) {
+        UNROLL for (int k = 0; k < 4; k++) {
+            out[k * STEP] = upper ? out[k * STEP] + from[k] * (1 << 16) : from[k];
+        }
+    }
+    for (; n > 0; n--, out += STEP) {
+        int value = from ? *from++ : zi;
+        *out = upper ? *out + value * (1 << 16) : value;
+    }
+    return out;
+}
+
+// The window of one output pixel.
+static NOINLINE void gather(const conv2d_step *s, const int8_t *x, int r, int c, patch_value *out, int upper) {
     for (int i = 0, iy = r * s->sy - s->py; i < s->kh; i++, iy += s->dy) {
-        for (int j = 0, ix = c * s->sx - s->px; j < s->kw; j++, ix += s->dx) {
-            if ((unsigned)iy < s->ih && (unsigned)ix < s->iw) {
-                const int8_t *from = x + ((size_t)iy * s->iw + ix) * n;
-                for (int k = 0; k < n; k++) {
-                    *out++ = from[k];
-                }
+        for (int j = 0, n, ix = c * s->sx - s->px; j < s->kw; j += n, ix += n * s->dx) {
+            // Taps that lie side by side, inside the image or outside, go together.
+            int inside = (unsigned)iy < s->ih && (unsigned)ix < s->iw;
+            n = inside && s->dx == 1 ? s->iw - ix : 1;
+            n = n > s->kw - j ? s->kw - j : n;
+            const int8_t *from = inside ? x + ((size_t)iy * s->iw + ix) * s->ic : 0;
+            if (PAIRED && upper) {
+                out = put(out, from, n * s->ic, s->zi, 1);
             } else {
-                for (int k = 0; k < n; k++) {
-                    *out++ = s->zi;
+                out = put(out, from, n * s->ic, s->zi, 0);
+            }
+        }
+    }
+}
+
+// The sums of four channels and n pixels.
+INLINE void plain_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums, const int n) {
+    int32_t a[4][GROUP];
+    UNROLL for (int i = 0; i < 4; i++) {
+        UNROLL for (int p = 0; p < n; p++) {
+            a[i][p] = 0;
+        }
+    }
+    for (const int8_t *end = w + 16 * quads; w != end; w += 16, x += 4 * STEP) {
+        UNROLL for (int k = 0; k < 4; k++) {
+            UNROLL for (int i = 0; i < 4; i++) {
+                UNROLL for (int p = 0; p < n; p++) {
+                    a[i][p] += w[4 * i + k] * x[k * STEP + p];
                 }
             }
         }
     }
-    while ((uintptr_t)out & 3) {
-        *out++ = 0;
+    UNROLL for (int i = 0; i < 4; i++) {
+        UNROLL for (int p = 0; p < n; p++) {
+            sums[i * BLOCK + p] = a[i][p];
+        }
     }
 }
+
+static NOINLINE void pixel_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
+    plain_sums(x, w, quads, sums, 1);
+}
+
+#ifndef SMALL
+// Two pixels for one multiply. The lower halves of two products add up without leaving 16 bits, as no weight is -128:
+// what is above, rounded, is the second pixel's part, and the sum of all less those parts is the first pixel's.
+INLINE void paired_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
+    enum { CHANNELS = GROUP }; // at once
+    uint32_t both[CHANNELS][GROUP / 2], second[CHANNELS][GROUP / 2];
+    UNROLL for (int i = 0; i < CHANNELS; i++) {
+        UNROLL for (int p = 0; p < GROUP / 2; p++) {
+            both[i][p] = second[i][p] = 0;
+        }
+    }
+    for (const int8_t *end = w + 16 * quads; w != end; w += 16, x += 4 * STEP) {
+        UNROLL for (int k = 0; k < 4; k += 2) {
+            UNROLL for (int i = 0; i < CHANNELS; i++) {
+                UNROLL for (int p = 0; p < GROUP / 2; p++) {
+                    int32_t two = x[k * STEP + p] * w[4 * i + k] + x[(k + 1) * STEP + p] * w[4 * i + k + 1];
+                    both[i][p] += two;
+                    second[i][p] += (two + (1 << 15)) >> 16;
+                }
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < CHANNELS; i++) {
+        UNROLL for (int p = 0; p < GROUP / 2; p++) {
+            sums[i * BLOCK + 2 * p] = both[i][p] - (second[i][p] << 16);
+            sums[i * BLOCK + 2 * p + 1] = second[i][p];
+        }
+    }
+}
+
+// The sums of four channels and GROUP pixels.
+static NOINLINE void group_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
+    if (!PAIRED) {
+        plain_sums(x, w, quads, sums, GROUP);
+        return;
+    }
+    for (int i = 0; i < 4; i += GROUP) {
+        paired_sums(x, w + 4 * i, quads, sums + i * BLOCK);
+    }
+}
+#endif
 
 static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
-    int groups = (s->kh * s->kw * s->ic + 3) / 4;
-    // A pointwise layer without stride or padding reads its patches where they lie.
-    int direct = (s->kh | s->kw | s->sy | s->sx) == 1 && (s->py | s->px) == 0 && s->ic % 4 == 0 && s->oh <= s->ih && s->ow <= s->iw;
-    for (int r = 0; r < s->oh; r++) {
-        for (int c = 0; c < s->ow; c++, y += s->oc) {
-            const int8_t *p = (const int8_t *)arena + s->s;
-            if (direct) {
-                p = x + ((size_t)r * s->iw + c) * s->ic;
-            } else {
-                patch(s, x, r, c, (int8_t *)arena + s->s);
-            }
-            const int8_t *w = (const int8_t *)weights + s->w;
-            const quant *q = quant_at(weights, s->q);
-            for (int o = 0; o < s->oc; o += 4, q++) {
-                int32_t acc[4] = {0, 0, 0, 0};
-                for (int g = 0; g < groups; g++, w += 16) {
-                    for (int k = 0; k < 4; k++) {
-                        int v = p[4 * g + k];
-                        acc[0] += v * w[k];
-                        acc[1] += v * w[k + 4];
-                        acc[2] += v * w[k + 8];
-                        acc[3] += v * w[k + 12];
-                    }
-                }
-                finish(acc, q, s->oc - o, y + o, s->zo, s->lo, s->hi);
+    patch_value *patches = (patch_value *)(arena + s->s);
+    int quads = (s->kh * s->kw * s->ic + 3) / 4, bounded = s->flags & STEP_BOUNDED;
+    output to = output_of(bounded, s->zo, s->lo, s->hi, s->oc);
+    for (int left = s->oh * s->ow, r = 0, c = 0, n; left > 0; left -= n) {
+        n = left >= BLOCK ? BLOCK : left >= GROUP ? GROUP : 1;
+        if (PAIRED && !bounded) {
+            n = 1;
+        }
+        for (int p = 0; p < n; p++) {
+            int group = p / GROUP, at = p % GROUP;
+            gather(s, x, r, c, patches + group * quads * 4 * STEP + at / PER_VALUE, at % PER_VALUE);
+            if (++c == s->ow) {
+                c = 0;
+                r++;
             }
         }
+        const int8_t *w = (const int8_t *)weights + s->w;
+        const quant *q = quant_at(weights, s->q);
+        for (int o = 0; o < s->oc; o += 4, q++, w += 16 * quads) {
+            int32_t sums[4 * BLOCK];
+#ifdef SMALL
+            pixel_sums(patches, w, quads, sums);
+#else
+            if (n == 1) {
+                pixel_sums(patches, w, quads, sums);
+            }
+            const patch_value *group = patches;
+            for (int p = 0; p + GROUP <= n; p += GROUP, group += quads * 4 * STEP) {
+                group_sums(group, w, quads, sums + p);
+            }
+#endif
+            finish(sums, n, q, 0, s->oc - o < 4 ? s->oc - o : 4, &to, y + o);
+        }
+        y += n * s->oc;
     }
 }

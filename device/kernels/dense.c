@@ -1,32 +1,61 @@
 // y[r, o] = requantize(bias[o] + sum x[r, i] * w[o, i])
 // x [rows][k] int8; y [rows][o] int8; w quad blocks [o/4][k/4][4 o][4 k] with w + 128 in the even k; bias with the
 // input's zero point and 128 * sum(w of odd k) folded in, so the odd k take x - 128.
-// Cannot fail: check() ran at load.
+// Scratch: a row of x, padded to quads, in which it is before any of its y is written. Cannot fail: check() ran at load.
 #include "whit.h"
+
+enum { COPIED = 1024 }; // WIDENED in opset.py: a longer row has no scratch and is read where it lies
+
+// Adds the products of some quads to the sums of four channels, which started with -128 * sum(x of even k).
+static NOINLINE void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32_t *sums) {
+    int32_t a[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+        a[i] = sums[i * BLOCK];
+    }
+    for (const uint8_t *end = w + 16 * quads; w != end; w += 16, x += 4) {
+        UNROLL for (int k = 0; k < 4; k++) {
+            int value = k & 1 ? x[k] - 128 : x[k];
+            UNROLL for (int i = 0; i < 4; i++) {
+                a[i] += value * (k & 1 ? (int8_t)w[4 * i + k] : w[4 * i + k]);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        sums[i * BLOCK] = a[i];
+    }
+}
 
 static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
-    for (int r = 0; r < s->rows; r++, x += s->k, y += s->o) {
+    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, 0);
+    uint32_t in_place = s->k <= COPIED ? 0 : s->k & ~3u; // values that are read where they lie
+    for (int r = 0; r < s->rows; r++, x += s->k) {
+        int8_t last[4], *copy = in_place ? last : (int8_t *)arena + s->s;
+        int32_t even = 0;
+        for (uint32_t k = 0; k < s->k; k++) {
+            even += k & 1 ? 0 : x[k];
+            if (k >= in_place) {
+                copy[k - in_place] = x[k];
+            }
+        }
+        uint32_t copied = s->k - in_place;
+        for (; copied & 3; copied++) {
+            copy[copied] = 0;
+        }
         const uint8_t *w = weights + s->w;
         const quant *q = quant_at(weights, s->q);
-        for (uint32_t o = 0; o < s->o; o += 4, q++) {
-            int32_t acc[4] = {0, 0, 0, 0};
-            uint32_t k = 0;
-            for (; k < s->k; k++) {
-                int v = x[k], odd = k & 1;
-                const uint8_t *b = w + (k & 3);
-                for (int i = 0; i < 4; i++) {
-                    acc[i] += odd ? (v - 128) * (int8_t)b[4 * i] : v * (b[4 * i] - 128);
-                }
-                if ((k & 3) == 3) {
-                    w += 16;
-                }
+        for (int left = (int)s->o, n; left > 0; left -= n, q++, y += n) {
+            int32_t sums[4 * BLOCK];
+            n = left < 4 ? left : 4;
+            for (int i = 0; i < 4; i++) {
+                sums[i * BLOCK] = -128 * even;
             }
-            if (k & 3) {
-                w += 16;
-            }
-            finish(acc, q, (int)(s->o - o), y + o, s->zo, s->lo, s->hi);
+            dense_sums(x, w, (int)(in_place / 4), sums);
+            w += 4 * in_place;
+            dense_sums(copy, w, (int)(copied / 4), sums);
+            w += 4 * copied;
+            finish(sums, 1, q, 0, n, &to, y);
         }
     }
 }

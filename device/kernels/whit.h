@@ -7,6 +7,26 @@
 #include "opset.h"
 
 #define NOINLINE __attribute__((noinline))
+#define INLINE static inline __attribute__((always_inline))
+
+// Where these kernels are the fastest that a core has, they work on blocks of four output pixels, and loops around the
+// sums of GROUP pixels, as many as registers hold, are unrolled. Elsewhere, beside kernels in assembly, they stay small.
+// PAIRED: a multiply costs an instruction more than an addition with it, so that one for two pixels pays.
+#if defined(__riscv)
+enum { BLOCK = 4, GROUP = 4, PAIRED = 1 };
+#elif defined(__XTENSA__)
+enum { BLOCK = 4, GROUP = 2, PAIRED = 1 };
+#elif defined(__x86_64__) || (defined(__ARM_ARCH_7M__) && !defined(__ARM_FEATURE_DSP))
+enum { BLOCK = 4, GROUP = 2, PAIRED = 0 };
+#else
+#define SMALL
+enum { BLOCK = 1, GROUP = 1, PAIRED = 0 };
+#endif
+#ifdef SMALL
+#define UNROLL
+#else
+#define UNROLL _Pragma("clang loop unroll(full)")
+#endif
 
 // a * b / 2**31 to nearest, ties upwards: gemmlowp's SaturatingRoundingDoublingHighMul but for a == b == INT32_MIN.
 #if defined(__ARM_ARCH) && __ARM_ARCH == 6
@@ -44,6 +64,16 @@ static inline int8_t clamp(int32_t v, int32_t lo, int32_t hi) {
     return (int8_t)(v < lo ? lo : v > hi ? hi : v);
 }
 
+// The same for |x| < 2**30, where 2 * x does not overflow, and the rounding is the bit below half of the product.
+static inline int32_t high_mul_bounded(int32_t x, int32_t m) {
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6
+    return high_mul(x, m);
+#else
+    int64_t product = (int64_t)(x * 2) * m;
+    return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+#endif
+}
+
 // The quant blocks of conv2d, depthwise and dense: one per four channels.
 typedef struct {
     int32_t bias[4];
@@ -51,12 +81,50 @@ typedef struct {
     int8_t shift[4];
 } quant;
 
-// Four accumulators without bias -> up to n output bytes.
-static NOINLINE void finish(const int32_t acc[4], const quant *q, int n, int8_t *y, int zo, int lo, int hi) {
-    for (int i = 0; i < 4 && i < n; i++) {
-        int32_t sum = (int32_t)((uint32_t)acc[i] + (uint32_t)q->bias[i]);
-        y[i] = clamp(requantize(sum, q->multiplier[i], q->shift[i]) + zo, lo, hi);
+// Where sums become output bytes: the step's zero point and clamp, and how far the pixels of a channel lie apart.
+typedef struct {
+    int32_t zo, lo, hi;
+    uint32_t stride;
+    int plain; // sums below 2**29, right shifts, and no clamp but that of int8
+} output;
+
+INLINE output output_of(int bounded, int32_t zo, int32_t lo, int32_t hi, uint32_t stride) {
+#ifdef SMALL
+    bounded = 0;
+#endif
+    output to = {zo, lo, hi, stride, bounded && lo == -128 && hi == 127};
+    return to;
+}
+
+INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
+    int32_t zo = to->zo, lo = to->lo, hi = to->hi;
+    uint32_t stride = to->stride;
+    for (; i < last; i++, y++, sums += BLOCK) {
+        int32_t bias = q->bias[i], m = q->multiplier[i], shift = q->shift[i];
+        int8_t *out = y;
+        for (const int32_t *sum = sums, *end = sum + n; sum != end; out += stride) {
+            int32_t v = *sum++ + bias;
+            if (plain) { // requantize() with the output's zero point in its last rounding
+                v = high_mul_bounded(v, m);
+                v = (((v + (v >> 31)) >> (shift - 1)) + 2 * zo + 1) >> 1;
+                *out = clamp(v, -128, 127);
+            } else {
+                *out = clamp(requantize(v, m, shift) + zo, lo, hi);
+            }
+        }
     }
+}
+
+// Sums without bias, [last - i][BLOCK], of n pixels of the channels i ... last - 1 in a quant block -> output bytes;
+// y is that of the first pixel and channel. Of one channel there may be more pixels than BLOCK.
+static NOINLINE void finish(const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
+#ifndef SMALL
+    if (to->plain) {
+        finish_as(1, sums, n, q, i, last, to, y);
+        return;
+    }
+#endif
+    finish_as(0, sums, n, q, i, last, to, y);
 }
 
 static inline const quant *quant_at(const uint8_t *weights, uint32_t offset) {

@@ -21,6 +21,9 @@ CASES = {
     "even_kernel": dict(k=(2, 4), x=(5, 7, 3)),
     "kernel_larger_than_image": dict(x=(2, 3, 4), k=(5, 7)),
     "wide": dict(x=(2, 65, 2), out=3),
+    "two_pixels": dict(x=(1, 2, 9), out=6),
+    "three_pixels": dict(x=(1, 3, 8), k=(1, 1), out=3),
+    "seven_pixels": dict(x=(1, 7, 3), out=5),
     # stride, padding, dilation
     "valid": dict(padding=VALID, x=(6, 7, 4)),
     "valid_to_one_pixel": dict(padding=VALID, x=(3, 3, 5), out=6),
@@ -43,6 +46,8 @@ CASES = {
     "relu_n1_to_1": dict(act=RELU_N1_TO_1, so=0.02),
     # values
     "extreme_weights": dict(values="extreme", zi=-128),
+    "limits": dict(values="limits", zi=127),
+    "limits_low": dict(values="limits", zi=-128, x=(6, 7, 4)),
     "saturating": dict(so=0.0005),
     "tiny_outputs": dict(so=50.0),
     "left_shift": dict(x=(2, 2, 1), so=0.00011, bias=40),

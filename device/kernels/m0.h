@@ -62,36 +62,49 @@ static inline int m0_relu(int zo, int lo, int hi) {
     return lo == zo && hi == 127;
 }
 
-// The window of an output pixel, padded to quads.
-static NOINLINE void m0_patch(const conv2d_step *s, const int8_t *x, int iy, int ix, int8_t *out) {
-    for (int i = 0; i < s->kh; i++, iy += s->dy) {
-        const int8_t *row = x + ((ptrdiff_t)iy * s->iw + ix) * s->ic;
-        int n = s->kw * s->ic, low = ix < 0 ? -ix * s->ic : 0, high = (s->iw - ix) * s->ic;
+static inline int8_t *m0_fill(int8_t *to, int value, int n) {
+    for (; n > 0; n--) {
+        *to++ = value;
+    }
+    return to;
+}
+
+static inline int8_t *m0_copy(int8_t *to, const int8_t *from, int n) {
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        int8_t a = from[0], b = from[1], c = from[2], d = from[3];
+        to[0] = a;
+        to[1] = b;
+        to[2] = c;
+        to[3] = d;
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
+// The window of an output pixel at (iy, ix), padded to quads.
+static NOINLINE void m0_patch(const conv2d_step *s, const int8_t *x, int iy, int ix, int8_t *to) {
+    int c = s->ic, n = s->kw * c, row = s->iw * c;
+    int low = ix < 0 ? -ix * c : 0, high = (s->iw - ix) * c; // what of a row of the window lies in the image
+    high = high < n ? high : n;
+    const int8_t *from = x + (ptrdiff_t)iy * row + ix * c;
+    for (int i = 0; i < s->kh; i++, iy += s->dy, from += s->dy * row) {
         if ((unsigned)iy >= s->ih) {
-            high = 0;
-        }
-        if (s->dx == 1) {
-            int k = 0;
-            for (int end = low < n ? low : n; k < end; k++) {
-                out[k] = s->zi;
-            }
-            for (int end = high < n ? high : n; k < end; k++) {
-                out[k] = row[k];
-            }
-            for (; k < n; k++) {
-                out[k] = s->zi;
-            }
-            out += n;
+            to = m0_fill(to, s->zi, n);
+        } else if (s->dx == 1) {
+            to = m0_fill(to, s->zi, low < n ? low : n);
+            to = m0_copy(to, from + low, high - low);
+            to = m0_fill(to, s->zi, low < n ? n - high : 0);
         } else {
-            for (int j = 0, at = 0; j < s->kw; j++, at += s->dx * s->ic) {
-                for (int k = 0; k < s->ic; k++) {
-                    *out++ = at >= low && at < high ? row[at + k] : s->zi;
-                }
+            for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
+                int inside = (unsigned)at < s->iw;
+                to = inside ? m0_copy(to, from + (at - ix) * c, c) : m0_fill(to, s->zi, c);
             }
         }
     }
-    while ((uintptr_t)out & 3) {
-        *out++ = 0;
+    while ((uintptr_t)to & 3) {
+        *to++ = 0;
     }
 }
 
@@ -135,10 +148,25 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
         .q = quant_at(weights, s->q), .dead = dead,
     };
     int runs = s->dx == 1 && n % 4 == 0; // a window inside the image is packed where it lies
-    int r = -s->py, c = 0, end = s->ow * s->sx - s->px;
-    for (c = -s->px; left > 0;) {
-        int lanes = left < 3 ? 1 : left < 4 ? 3 : 4;
-        int last = lanes - 1;
+    int r = -s->py, c = -s->px, end = s->ow * s->sx - s->px;
+    f.pixel[0] = s->oc;
+    f.pixel[1] = 2 * s->oc;
+    f.pixel[2] = 3 * s->oc;
+    if (runs && (s->kh | s->kw | s->sy | s->sx) == 1 && (s->py | s->px) == 0 && s->ow == s->iw) {
+        const int8_t *from = x; // pointwise: pixel after pixel
+        for (; left >= 4; left -= 4, from += 4 * n, y += 4 * s->oc) {
+            m0_pack(words, from, from + n, n, half);
+            m0_pack(words + 2, from + 2 * n, from + 3 * n, n, half);
+            f.out = y;
+            f.out_end = y + s->oc;
+            m0_conv2d(&f);
+            for (c += 4; c >= s->ow; c -= s->ow) {
+                r++;
+            }
+        }
+    }
+    while (left > 0) {
+        int lanes = left < 3 ? 1 : left < 4 ? 3 : 4, last = lanes - 1;
         for (int j = 0; j < (lanes > 1 ? 4 : 1); j += 2) {
             const int8_t *from[2];
             int inside = runs, iy[2], ix[2];
@@ -188,8 +216,6 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
         } else {
             f.out = y;
             f.out_end = y + s->oc;
-            f.pixel[0] = s->oc;
-            f.pixel[1] = 2 * s->oc;
             f.pixel[2] = last * s->oc;
             m0_conv2d(&f);
         }
@@ -225,10 +251,70 @@ static int dense_fast(const dense_step *s, const uint8_t *weights, uint8_t *aren
     return 1;
 }
 
+// Any kernel, stride, padding and dilation: a ring of as many rows as a window spans.
+static NOINLINE void m0_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
+    int row = ((s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 8) & ~3, tall = (s->kh - 1) * s->dy + 1;
+    int used = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1, size = tall * row;
+    uint32_t *ring = (uint32_t *)(arena + s->s), *ring_end = ring + size;
+    const int8_t *taps = (const int8_t *)weights + s->w;
+    for (int o = 0; o < s->oc; o++, taps += s->kh * s->kw) {
+        const quant *q = quant_at(weights, s->q) + (o >> 2);
+        int32_t bias = q->bias[o & 3], m = q->multiplier[o & 3], shift = q->shift[o & 3];
+        int8_t *y = (int8_t *)arena + s->y + o;
+        uint32_t *first = ring, *to = ring; // the row of the ring where the window starts, and the next one to fill
+        int next = -s->py;                  // the input row that belongs there
+        for (int r = 0, top = -s->py; r < s->oh; r++, top += s->sy) {
+            if (next < top) {
+                next = top;
+                to = first;
+            }
+            for (; next < top + tall; next++) {
+                const int8_t *x = (const int8_t *)arena + s->x + o + (ptrdiff_t)next * s->iw * s->ic;
+                unsigned width = (unsigned)next < s->ih ? s->iw : 0;
+                for (int i = 0, at = -s->px; i < used; i++, at++) {
+                    int32_t a = (unsigned)at < width ? x[at * s->ic] : s->zi;
+                    int32_t b = (unsigned)(at + s->sx) < width ? x[(at + s->sx) * s->ic] : s->zi;
+                    *to++ = (uint32_t)a + ((uint32_t)b << 16);
+                }
+                to += row - used;
+                to = to == ring_end ? ring : to;
+            }
+            for (int c = 0; c < s->ow; c += 2) {
+                int32_t total = (int32_t)((uint32_t)bias + ((uint32_t)bias << 16)), upper = bias;
+                const uint32_t *from = first + c * s->sx;
+                const int8_t *w = taps;
+                for (int i = 0; i < s->kh; i++) {
+                    const uint32_t *v = from;
+                    for (int j = 0; j < s->kw; j++, v += s->dx) {
+                        int32_t both = (int32_t)*v * *w++;
+                        total += both;
+                        upper += (both + 0x8000) >> 16;
+                    }
+                    from += s->dy * row;
+                    from = from >= ring_end ? from - size : from;
+                }
+                for (int32_t acc = total - (int32_t)((uint32_t)upper << 16), i = c; i < s->ow && i < c + 2; i++) {
+                    *y = clamp(requantize(acc, m, shift) + s->zo, s->lo, s->hi);
+                    y += s->oc;
+                    acc = upper;
+                }
+            }
+            for (int i = 0; i < s->sy; i++) {
+                first += row;
+                first = first == ring_end ? ring : first;
+            }
+        }
+    }
+}
+
 static int depthwise_fast(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
-    if (s->ic != s->oc || s->kh != 3 || s->kw != 3 || (s->dy | s->dx) != 1 || s->sx != s->sy || s->sx > 2 ||
-        (s->py | s->px) > 1 || s->iw < 2) {
+    if (s->ic != s->oc) {
         return 0;
+    }
+    if (s->kh != 3 || s->kw != 3 || (s->dy | s->dx) != 1 || s->sx != s->sy || s->sx > 2 || (s->py | s->px) > 1 ||
+        s->iw < 2) {
+        m0_depthwise(s, weights, arena);
+        return 1;
     }
     int row = ((s->ow - 1) * s->sx + 2 + 8) & ~3, used = (s->ow - 1) * s->sx + 3 + s->sx - s->px;
     uint32_t *ring = (uint32_t *)(arena + s->s);
@@ -298,6 +384,40 @@ static int add_fast(const add_step *s, const uint8_t *weights, uint8_t *arena) {
         .table_b = tables + 256, .n = (int32_t)s->n, .relu = m0_relu(s->zo, s->lo, s->hi), .lo = s->lo, .hi = s->hi,
     };
     m0_add(&f);
+    return 1;
+}
+
+static int mean_of(int32_t sum, int32_t count); // of average_pool.c
+
+// Over the whole image, four channels at a time: their sums of x + 128 in the halves of two words, which hold 256.
+static int average_pool_fast(const average_pool_step *s, const uint8_t *weights, uint8_t *arena) {
+    enum { MASK = 0x00FF00FF, SIGNS = (int)0x80808080 };
+    int count = s->ih * s->iw, words = s->c >> 2;
+    const uint32_t *x = (const uint32_t *)(arena + s->x);
+    int8_t *y = (int8_t *)arena + s->y;
+    (void)weights;
+    if (s->oh != 1 || s->ow != 1 || s->py || s->px || s->kh != s->ih || s->kw != s->iw || (s->c | s->x) & 3) {
+        return 0;
+    }
+    for (int k = 0; k < words; k++, x++) {
+        int32_t sums[4] = {-128 * count, -128 * count, -128 * count, -128 * count};
+        const uint32_t *from = x;
+        for (int left = count; left > 0; left -= 256) {
+            uint32_t even = 0, odd = 0;
+            for (int n = left < 256 ? left : 256; n > 0; n--, from += words) {
+                uint32_t v = *from ^ (uint32_t)SIGNS;
+                even += v & MASK;
+                odd += (v >> 8) & MASK;
+            }
+            sums[0] += even & 0xFFFF;
+            sums[1] += odd & 0xFFFF;
+            sums[2] += even >> 16;
+            sums[3] += odd >> 16;
+        }
+        for (int i = 0; i < 4; i++) {
+            *y++ = clamp(mean_of(sums[i], count), s->lo, s->hi);
+        }
+    }
     return 1;
 }
 

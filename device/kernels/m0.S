@@ -70,11 +70,15 @@ requantize_wide:
     bx lr
 
 // Clamp to [zero point, 127]: a negative accumulator ends there at once, and of the others most have 16 bits.
-    .macro REQUANTIZE_RELU
+    .macro REQUANTIZE_RELU lr_at=0
     asrs r1, r0, #16
     bmi .Lq8_\@
     beq .Lq7_\@
     bl requantize_wide
+    .if \lr_at
+    ldr r1, [sp, #\lr_at]
+    mov lr, r1
+    .endif
     b .Lq6_\@
 .Lq7_\@:
     movs r1, r0
@@ -324,14 +328,11 @@ conv2d_any:
     REQUANTIZE
     b conv2d_last
 
-// void m0_pack(uint32_t *to, const int8_t *a, const int8_t *b, int n, int half): n values, a multiple of 4, of two
-// pixels into words, those of k = 2, 3 of every quad `half` bytes on.
-    ENTER m0_pack
-    push {r4-r7, lr}
-    ldr r6, [sp, #20]
-    adds r6, r6, r0
-    mov r12, r3
-    movs r7, #0
+// void m0_pack(uint32_t *to, const int8_t *a, const int8_t *b, const m0_pack_frame *): the windows of two pixels into
+// words, those of k = 2, 3 of every quad `half` bytes on; row by row, and zeros to the end of the last quad.
+    .set ROWS, 0        // on the stack
+    .set ROW, 4         // bytes of the image
+
     .macro PACK to
     ldrsb r3, [r1, r7]
     ldrsb r5, [r2, r7]
@@ -346,10 +347,63 @@ conv2d_any:
     stmia \to!, {r3, r4}
     adds \to, #8
     .endm
+
+    .macro PACK_ONE to, at
+    ldrsb r3, [r1, r7]
+    ldrsb r5, [r2, r7]
+    lsls r5, r5, #16
+    adds r3, r3, r5
+    str r3, [\to, #\at]
+    adds r7, #1
+    cmp r7, r12
+    bne .Lp_\@
+    bl pack_row
+.Lp_\@:
+    .endm
+
+    .thumb_func
+pack_row:
+    ldr r3, [sp, #ROWS]
+    subs r3, #1
+    beq pack_end
+    str r3, [sp, #ROWS]
+    ldr r3, [sp, #ROW]
+    adds r1, r1, r3
+    adds r2, r2, r3
+    movs r7, #0
+    bx lr
+
+    ENTER m0_pack
+    push {r4-r7, lr}
+    ldmia r3!, {r4-r7}
+    mov r12, r4
+    push {r6, r7}
+    adds r6, r0, r5
+    movs r7, #0
+    lsls r4, r4, #30
+    bne 2f
 1:  PACK r0
     PACK r6
     cmp r7, r12
     bne 1b
+    bl pack_row
+    b 1b
+2:  movs r4, r6
+    subs r4, #16
+    str r7, [r4]
+    str r7, [r4, #4]
+    adds r4, r4, r5
+    str r7, [r4]
+    str r7, [r4, #4]
+3:  PACK_ONE r0, 0
+    PACK_ONE r0, 4
+    PACK_ONE r6, 0
+    PACK_ONE r6, 4
+    adds r0, #16
+    adds r6, #16
+    b 3b
+pack_end:
+    pop {r3, r4}
     pop {r4-r7, pc}
 
 // void m0_dense(const m0_dense_frame *): one row, all channels; x as int32, padded to quads. Weights natural, or with
@@ -484,14 +538,14 @@ dense_block:
 // three, so that a word holds what one tap reads for two outputs.
     .set BIAS, 0
     .set BIAS2, 4       // for both halves
-    .set QUANT, 8       // multiplier >> 16, & 0xffff, shift, zero point
+    .set QUANT, 8       // multiplier >> 16, & 0xffff, shift (and bit 8 for any clamp), zero point
     .set TAPS, 24       // int32[9]
-    .set RELU, 60
+    .set ODD, 60        // the number of columns is odd
     .set LO, 64
     .set HI, 68
     .set C, 72          // from column to column
     .set OUT, 76
-    .set OUT_END, 80    // of the row
+    .set LAST, 80       // the second output of the row's last two; given relative to OUT in TO_LAST
     .set OUT_ROW, 84    // bytes
     .set ROWS, 88       // output rows left
     .set IN, 92         // the next input row, less C
@@ -509,6 +563,7 @@ dense_block:
     .set ABOVE, 140     // rows of zero points above: 0 or 1
     .set STEP, 144      // bytes from two outputs to the next two
     .set BACK, 148      // bytes from the end of a row to its start
+    .set TO_LAST, 152
 
     .macro TAKE word
     adds r7, r7, \word
@@ -636,14 +691,14 @@ depthwise_load:
 
     ENTER m0_depthwise3
     SAVE
-    sub sp, #152
+    sub sp, #156
     mov r7, sp
     .rept 6
     ldmia r0!, {r1-r6}
     stmia r7!, {r1-r6}
     .endr
-    ldmia r0!, {r1, r2}
-    stmia r7!, {r1, r2}
+    ldmia r0!, {r1-r3}
+    stmia r7!, {r1-r3}
     ldr r0, [sp, #EDGE]     // the rows of the window but what each output row loads
     mov r10, r0
     mov r11, r0
@@ -672,18 +727,19 @@ depthwise_row:
     mov r11, r0
     ldr r0, [sp, #OUT]
     mov r8, r0
+    ldr r1, [sp, #TO_LAST]
+    adds r1, r1, r0
+    str r1, [sp, #LAST]
     ldr r1, [sp, #OUT_ROW]
     adds r1, r1, r0
-    str r1, [sp, #OUT_END]
     str r1, [sp, #OUT]
+    ldr r1, [sp, #C]
+    mov lr, r1
 depthwise_pair:
-    ldr r0, [sp, #STEP]
-    mov lr, r0
     ldr r6, [sp, #BIAS]
     ldr r7, [sp, #BIAS2]
     mov r0, r9
     ldmia r0, {r0, r1, r2}
-    add r9, lr
     TAP 0, r0
     TAP 1, r1
     adds r0, r0, r1
@@ -691,7 +747,6 @@ depthwise_pair:
     TAP 2, r2
     mov r0, r10
     ldmia r0, {r0, r1, r4}
-    add r10, lr
     TAP 3, r0
     adds r2, r2, r0
     TAKE r2
@@ -701,40 +756,69 @@ depthwise_pair:
     TAKE r1
     mov r0, r11
     ldmia r0, {r0, r1, r2}
-    add r11, lr
     TAP 6, r0
     TAP 7, r1
     adds r0, r0, r1
     TAKE r0
     TAP 8, r2
     TAKE r2
+    ldr r3, [sp, #STEP]
+    add r9, r3
+    add r10, r3
+    add r11, r3
     mov r12, r6
     lsls r6, r6, #16
     subs r0, r7, r6
     add r3, sp, #QUANT
     ldmia r3!, {r4-r7}
-    movs r2, #0
     mov r3, r8
-    ldr r1, [sp, #RELU]
-    cmp r1, #0
-    beq depthwise_any
-    REQUANTIZE_RELU
+    lsrs r2, r6, #8
+    bne depthwise_any
+    REQUANTIZE_RELU C
+    strb r0, [r3]
+    add r3, lr
+    ldr r1, [sp, #LAST]
+    cmp r3, r1
+    beq depthwise_last
+    mov r0, r12
+    REQUANTIZE_RELU C
+    strb r0, [r3]
+    add r3, lr
+    mov r8, r3
+    b depthwise_pair
+depthwise_any:
+    movs r2, #0
+    mov r8, r12
+    ldr r1, [sp, #HI]
+    mov r12, r1
+    REQUANTIZE
     strb r0, [r3]
     ldr r1, [sp, #C]
     adds r3, r3, r1
-    ldr r1, [sp, #OUT_END]
+    ldr r1, [sp, #LAST]
+    cmp r3, r1
+    bne 1f
+    ldr r1, [sp, #ODD]
+    cmp r1, #0
+    bne depthwise_row_end
+1:  mov r0, r8
+    REQUANTIZE
+    strb r0, [r3]
+    ldr r1, [sp, #C]
+    mov lr, r1
+    mov r8, r3
+    add r8, lr
+    ldr r1, [sp, #LAST]
     cmp r3, r1
     beq depthwise_row_end
+    b depthwise_pair
+depthwise_last:
+    ldr r1, [sp, #ODD]
+    cmp r1, #0
+    bne depthwise_row_end
     mov r0, r12
-    REQUANTIZE_RELU
-depthwise_next:
+    REQUANTIZE_RELU C
     strb r0, [r3]
-    ldr r1, [sp, #C]
-    adds r3, r3, r1
-    mov r8, r3
-    ldr r1, [sp, #OUT_END]
-    cmp r3, r1
-    bne depthwise_pair
 depthwise_row_end:
     ldr r0, [sp, #BACK]
     add r10, r0
@@ -744,22 +828,8 @@ depthwise_row_end:
     str r0, [sp, #ROWS]
     beq 1f
     b depthwise_row
-1:  add sp, #152
+1:  add sp, #156
     RESTORE
-depthwise_any:
-    mov r8, r12
-    ldr r1, [sp, #HI]
-    mov r12, r1
-    REQUANTIZE
-    strb r0, [r3]
-    ldr r1, [sp, #C]
-    adds r3, r3, r1
-    ldr r1, [sp, #OUT_END]
-    cmp r3, r1
-    beq depthwise_row_end
-    mov r0, r8
-    REQUANTIZE
-    b depthwise_next
 
 // void m0_add(const m0_add_frame *): table[a] + table2[b], requantized; element by element.
     .set A, 0

@@ -22,6 +22,10 @@ typedef struct {
 } m0_conv2d_frame;
 
 typedef struct {
+    int32_t n, half, rows, row;
+} m0_pack_frame;
+
+typedef struct {
     const uint8_t *w;
     const quant *q;
     int8_t *out, *out_end;
@@ -30,15 +34,15 @@ typedef struct {
 } m0_dense_frame;
 
 typedef struct {
-    int32_t bias, bias2, high, low, shift, zo, taps[9], relu, lo, hi, c;
-    int8_t *out, *out_end;
+    int32_t bias, bias2, high, low, shift, zo, taps[9], odd, lo, hi, c;
+    int8_t *out, *last;
     int32_t out_row, rows;
     const int8_t *in;
     int32_t in_row, in_rows;
     uint32_t *next, *ring, *ring_end;
     int32_t row;
     uint32_t *edge;
-    int32_t zi, lead, count, stride, above, step, back;
+    int32_t zi, lead, count, stride, above, step, back, to_last;
 } m0_depthwise3_frame;
 
 typedef struct {
@@ -52,7 +56,7 @@ typedef struct {
 
 #define M0 __attribute__((visibility("hidden"))) extern
 M0 void m0_conv2d(const m0_conv2d_frame *);
-M0 void m0_pack(uint32_t *to, const int8_t *a, const int8_t *b, int n, int half);
+M0 void m0_pack(uint32_t *to, const int8_t *a, const int8_t *b, const m0_pack_frame *);
 M0 void m0_dense(const m0_dense_frame *);
 M0 void m0_depthwise3(const m0_depthwise3_frame *);
 M0 void m0_add(const m0_add_frame *);
@@ -147,16 +151,17 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
         .entry = (UNROLLED - first) * PAIR_BYTES, .eoff = 32, .hi = s->hi, .lo = s->lo,
         .q = quant_at(weights, s->q), .dead = dead,
     };
-    int runs = s->dx == 1 && n % 4 == 0; // a window inside the image is packed where it lies
+    m0_pack_frame window = {.n = n, .half = half, .rows = s->kh, .row = s->dy * s->iw * s->ic};
+    m0_pack_frame patch = {.n = 4 * quads, .half = half, .rows = 1};
     int r = -s->py, c = -s->px, end = s->ow * s->sx - s->px;
     f.pixel[0] = s->oc;
     f.pixel[1] = 2 * s->oc;
     f.pixel[2] = 3 * s->oc;
-    if (runs && (s->kh | s->kw | s->sy | s->sx) == 1 && (s->py | s->px) == 0 && s->ow == s->iw) {
+    if ((s->kh | s->kw | s->sy | s->sx) == 1 && (s->py | s->px) == 0 && s->ow == s->iw) {
         const int8_t *from = x; // pointwise: pixel after pixel
         for (; left >= 4; left -= 4, from += 4 * n, y += 4 * s->oc) {
-            m0_pack(words, from, from + n, n, half);
-            m0_pack(words + 2, from + 2 * n, from + 3 * n, n, half);
+            m0_pack(words, from, from + n, &window);
+            m0_pack(words + 2, from + 2 * n, from + 3 * n, &window);
             f.out = y;
             f.out_end = y + s->oc;
             m0_conv2d(&f);
@@ -169,7 +174,7 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
         int lanes = left < 3 ? 1 : left < 4 ? 3 : 4, last = lanes - 1;
         for (int j = 0; j < (lanes > 1 ? 4 : 1); j += 2) {
             const int8_t *from[2];
-            int inside = runs, iy[2], ix[2];
+            int inside = s->dx == 1, iy[2], ix[2];
             for (int i = 0; i < 2; i++) {
                 iy[i] = r;
                 ix[i] = c;
@@ -186,16 +191,11 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
             if (lanes == 1) {
                 m0_patch(s, x, iy[0], ix[0], patches);
             } else if (inside) {
-                uint32_t *to = words + 2 * (j >> 1);
-                for (int i = 0; i < s->kh; i++, to += n) {
-                    m0_pack(to, from[0], from[1], n, half);
-                    from[0] += s->dy * s->iw * s->ic;
-                    from[1] += s->dy * s->iw * s->ic;
-                }
+                m0_pack(words + j, from[0], from[1], &window);
             } else {
                 m0_patch(s, x, iy[0], ix[0], patches);
                 m0_patch(s, x, iy[1], ix[1], patches + 4 * quads);
-                m0_pack(words + 2 * (j >> 1), patches, patches + 4 * quads, 4 * quads, half);
+                m0_pack(words + j, patches, patches + 4 * quads, &patch);
             }
         }
         c += s->sx;
@@ -323,7 +323,7 @@ static int depthwise_fast(const depthwise_step *s, const uint8_t *weights, uint8
     }
     m0_depthwise3_frame f; // not by an initializer, which becomes a call of memset
     f.zo = s->zo;
-    f.relu = m0_relu(s->zo, s->lo, s->hi);
+    f.odd = s->ow & 1;
     f.lo = s->lo;
     f.hi = s->hi;
     f.c = s->ic;
@@ -343,6 +343,8 @@ static int depthwise_fast(const depthwise_step *s, const uint8_t *weights, uint8
     f.above = s->py;
     f.step = 8 * s->sx;
     f.back = -((s->ow + 1) >> 1) * 8 * s->sx;
+    f.to_last = ((s->ow - 1) | 1) * s->oc;
+    int any_clamp = m0_relu(s->zo, s->lo, s->hi) ? 0 : 1 << 8;
     const int8_t *w = (const int8_t *)weights + s->w, *x = (const int8_t *)arena + s->x - s->ic;
     int8_t *y = (int8_t *)arena + s->y;
     for (int o = 0; o < s->oc; o++, w += 9) {
@@ -352,7 +354,7 @@ static int depthwise_fast(const depthwise_step *s, const uint8_t *weights, uint8
         f.bias2 = (int32_t)((uint32_t)f.bias + ((uint32_t)f.bias << 16));
         f.high = q->multiplier[i] >> 16;
         f.low = q->multiplier[i] & 0xFFFF;
-        f.shift = q->shift[i];
+        f.shift = q->shift[i] | any_clamp;
         for (int j = 0; j < 9; j++) {
             f.taps[j] = w[j];
         }

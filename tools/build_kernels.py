@@ -45,7 +45,7 @@ class Arch:
 UNSCHEDULED = "-mllvm", "-enable-misched=false"
 ARCHES = (
     Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),
-    Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus")),
+    Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus"), assembly=("m0.S",)),
     Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", *UNSCHEDULED)),
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
     Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),

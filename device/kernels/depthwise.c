@@ -168,6 +168,9 @@ static int rows_of_band(const depthwise_step *s, int row, int tall) {
 }
 
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
+#ifdef DEPTHWISE_FAST
+    if (s->flags & STEP_BOUNDED && DEPTHWISE_FAST(s, weights, arena)) return;
+#endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;
     output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);

@@ -28,6 +28,7 @@ enum { BLOCK = 1, GROUP = 1, PAIRED = 0 };
 #define UNROLL _Pragma("clang loop unroll(full)")
 #endif
 
+
 // a * b / 2**31 to nearest, ties upwards: gemmlowp's SaturatingRoundingDoublingHighMul but for a == b == INT32_MIN.
 #if defined(__ARM_ARCH) && __ARM_ARCH == 6
 // Cortex-M0 and M0+ multiply to 32 bits only, and the code may call no library: four 16-bit products, whose sums stay
@@ -130,5 +131,9 @@ static NOINLINE void finish(const int32_t *sums, int n, const quant *q, int i, i
 static inline const quant *quant_at(const uint8_t *weights, uint32_t offset) {
     return (const quant *)(weights + offset);
 }
+
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6
+#include "m0.h"
+#endif
 
 #endif

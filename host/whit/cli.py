@@ -136,6 +136,7 @@ def _pack(a: Arguments) -> int:
     if a.report:
         peak = f"{planned.peak} ({steps[planned.peak].kernel})" if steps else "none"
         table.add_row("arena at least", _bytes(planned.least_bytes))
+        table.add_row("without scratch", _bytes(planned.least_without_scratch))
         table.add_row("peak step", peak)
     print(f"{output}: packed from {a.model.name}")
     _show(table)

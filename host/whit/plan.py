@@ -21,6 +21,11 @@ class Plan:
     needs: tuple[Need, ...]  # of each step
 
     @property
+    def least_without_scratch(self) -> int:
+        """The bound if no kernel took scratch."""
+        return max((need.bytes - need.scratch for need in self.needs), default=self.least_bytes)
+
+    @property
     def peak(self) -> int:
         """The step that needs most."""
         return max(range(len(self.needs)), key=lambda i: self.needs[i].bytes)

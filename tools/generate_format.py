@@ -35,7 +35,11 @@ WORDS = {
 
 def header() -> str:
     out = [NOTE, "#ifndef WHIT_OPSET_H", "#define WHIT_OPSET_H", "#include <stdint.h>", ""]
-    out += [f"#define STEP_BOUNDED {opset.BOUNDED}", ""]
+    out += [
+        f"#define STEP_BOUNDED {opset.BOUNDED}",
+        f"#define WIDENED {opset.WIDENED} // inputs of a dense layer with scratch",
+        "",
+    ]
     for row in opset.KERNELS:
         out.append("typedef struct {")
         out.append("    uint8_t kernel, flags; uint16_t size;")

@@ -4,7 +4,6 @@
 // Scratch: a row of x, padded to quads, in which it is before any of its y is written. Cannot fail: check() ran at load.
 #include "whit.h"
 
-enum { COPIED = 1024 }; // WIDENED in opset.py: a longer row has no scratch and is read where it lies
 
 // Adds the products of some quads to the sums of four channels, which started with -128 * sum(x of even k).
 static NOINLINE void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32_t *sums) {
@@ -27,12 +26,12 @@ static NOINLINE void dense_sums(const int8_t *x, const uint8_t *w, int quads, in
 
 static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef DENSE_FAST
-    if (s->flags & STEP_BOUNDED && DENSE_FAST(s, weights, arena)) return;
+    if (s->flags & STEP_BOUNDED && s->k <= WIDENED && DENSE_FAST(s, weights, arena)) return;
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, 0);
-    uint32_t in_place = s->k <= COPIED ? 0 : s->k & ~3u; // values that are read where they lie
+    uint32_t in_place = s->k <= WIDENED ? 0 : s->k & ~3u; // values that are read where they lie
     for (int r = 0; r < s->rows; r++, x += s->k) {
         int8_t last[4], *copy = in_place ? last : (int8_t *)arena + s->s;
         int32_t even = 0;

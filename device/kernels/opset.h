@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #define STEP_BOUNDED 1
+#define WIDENED 1024 // inputs of a dense layer with scratch
 
 typedef struct {
     uint8_t kernel, flags; uint16_t size;

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from access import AHEAD, accesses, random_windows
 from nets import SAME, Net
+from poison import dead_after
 from whit import reference
 from whit.device import format as blob
 from whit.lifetimes import least_bytes, lifetimes, needs
@@ -283,22 +284,13 @@ def _branches() -> bytes:
 
 def run_in_an_arena(program: Program, planned: Plan, inputs: list[np.ndarray], poison: int) -> list[bytes]:
     """The reference's steps over the planned arena, where all that is dead or scratch is poisoned again and again."""
-    lives = lifetimes(program)
     arena = np.full(planned.arena_bytes, poison, np.int8)
-
-    def kill(step: int) -> None:
-        """Poison all bytes but those of the buffers that are alive both in this step and in the next one."""
-        alive = np.zeros(planned.arena_bytes, bool)
-        for at, size, life in zip(planned.offsets, program.buffers, lives, strict=True):
-            if life.first <= step < life.last:
-                alive[at : at + size] = True
-        arena[~alive] = poison
-
+    dead = dead_after(program, planned)
     for port, values in zip(program.inputs, inputs, strict=True):
         at = planned.offsets[port.buffer]
         arena[at : at + values.size] = values.view(np.int8).reshape(-1)
-    kill(-1)
-    for i, step in enumerate(program.steps):
+    arena[next(dead)] = poison
+    for step in program.steps:
         extents = step.extents()
         views = {}
         for name, place in step.arena.items():
@@ -307,7 +299,7 @@ def run_in_an_arena(program: Program, planned: Plan, inputs: list[np.ndarray], p
         result = reference.KERNELS[step.kernel](step, {n: v if n == "y" else v.copy() for n, v in views.items()})
         if result is not None:
             views["y"][:] = result.astype(np.int8).reshape(-1)
-        kill(i)
+        arena[next(dead)] = poison
     return [bytes(arena[(at := planned.offsets[p.buffer]) : at + int(np.prod(p.shape))]) for p in program.outputs]
 
 

@@ -127,7 +127,7 @@ def _overlapping(packed: Packed) -> Iterator[bytes]:
             for other in set(range(len(buffers))) - {x, y}:
                 offsets[other] = _aligned(end)
                 end = offsets[other] + buffers[other]
-            yield write(packed.program, Plan(_aligned(end), tuple(offsets), (0,)))
+            yield write(packed.program, Plan(_aligned(end), tuple(offsets), (0,), 0, ()))
 
 
 @cache

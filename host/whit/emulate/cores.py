@@ -38,6 +38,7 @@ class Machine:
     memory: range  # the addresses for kernels and what they work on
     timer: int = 0  # its address; 0 where there is none, or where it has none
     timer_hz: int = 0  # 0: no instructions can be counted
+    flash: int = 0  # where the kernels are, on a machine whose RAM is small; else they are in memory as on a board
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ ISAS = {
 
 _MPS2 = Machine("thumb", 0, range(0x20000C00, 0x20400000), 0x40000000, 25_000_000)
 _MPS2_M33 = Machine("thumb", 0x10000000, range(0x80000000, 0x81000000), 0x50000000, 20_000_000)
-_MICROBIT = Machine("thumb", 0, range(0x20000C00, 0x20004000))
+_MICROBIT = Machine("thumb", 0, range(0x20000C00, 0x20004000), flash=0x10000)
 _VIRT = Machine("rv32", 0x80000000, range(0x81001000, 0x82000000), 0x0200BFF8, 10_000_000)
 _SIM = Machine("xtensa", 0xFE000000, range(1 << 20, 128 << 20))
 _ARM = "qemu-system-arm", "-M"
@@ -118,9 +119,8 @@ def _code_address(core: Core) -> int:
     ]
 
 
-@cache
-def _elf(core: Core) -> bytes:
-    """An executable of the harness for this core."""
+def _elf(core: Core, flash: bytes) -> bytes:
+    """An executable of the harness for this core, with these bytes in its flash."""
     parts = harness(core.machine.isa)
     code, labels = bytes.fromhex(parts["harness"]["code"]), parts["harness"]["labels"]
     base = _code_address(core)
@@ -134,6 +134,8 @@ def _elf(core: Core) -> bytes:
         boot, places = bytes.fromhex(parts["boot"]["code"]), parts["boot"]["labels"]
         services = struct.pack("<4I", *(places[name] for name in _SERVICES))
         segments |= {0: boot, core.machine.rom: boot, _XTENSA_SERVICES: services}
+    if flash:
+        segments |= {core.machine.flash: flash}
     return _elf_file(ISAS[core.machine.isa].elf_machine, core.machine.rom, segments)
 
 
@@ -149,8 +151,8 @@ def _elf_file(machine: int, entry: int, segments: dict[int, bytes]) -> bytes:
     return ident + struct.pack("<HHIIIIIHHHHHH", *fields) + programs + contents
 
 
-def emulate(core: Core, blocks: bytes) -> bytes:
-    """What the harness writes when it reads `blocks`.
+def emulate(core: Core, blocks: bytes, flash: bytes = b"") -> bytes:
+    """What the harness writes when it reads `blocks`, with these bytes in the machine's flash.
 
     Raises:
         WhitError: QEMU is not installed, or the kernels did what they must not.
@@ -163,7 +165,7 @@ def emulate(core: Core, blocks: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="whit-") as name:
         folder = Path(name)
         (folder / "in").write_bytes(struct.pack("<I", core.machine.timer) + blocks)
-        (folder / "harness.elf").write_bytes(_elf(core))
+        (folder / "harness.elf").write_bytes(_elf(core, flash))
         command = [*core.emulator, *FLAGS.split(), "-kernel", "harness.elf"]
         # ARM and RISC-V open the two files by their names, Xtensa takes its standard input and output.
         with (folder / "in").open("rb") as stdin, (folder / "out").open("wb") as stdout:

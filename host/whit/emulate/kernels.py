@@ -62,7 +62,7 @@ class Kernels:
     """
 
     def __init__(self, core: Core) -> None:
-        self.core, self.block = core, Block(core.machine.memory.start)
+        self.core, self.block = core, Block(core.machine.flash or core.machine.memory.start)
         self.written = Block(core.machine.memory.stop - _WRITTEN)
         functions = table(core)
         entries = [functions["refuse"]] * _TABLE
@@ -77,14 +77,18 @@ class Kernels:
     @property
     def free(self) -> range:
         """The addresses that are left for jobs."""
-        start = self.block.end
+        start = self.core.machine.memory.start if self.core.machine.flash else self.block.end
         if len(self.core.machine.memory) >= 1 << 20:
             start += -start % _PAGE
         return range(start, self.written.address)
 
     def stream(self) -> bytes:
-        """Both blocks as the harness reads them."""
-        return self.block.stream() + self.written.stream()
+        """What the harness reads of it."""
+        return (b"" if self.core.machine.flash else self.block.stream()) + self.written.stream()
+
+    def flash(self) -> bytes:
+        """What lies in the machine's flash instead."""
+        return self.block.contents() if self.core.machine.flash else b""
 
     def prepare(self, steps: bytes) -> None:
         """Bring the kernels of these steps into memory."""

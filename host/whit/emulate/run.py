@@ -79,7 +79,8 @@ def run(core: Core, kernels: str, jobs: Sequence[Job]) -> list[Result]:
             f"the model does not fit the {len(core.machine.memory):,} bytes of RAM of the emulated {core.title}"
         )
     measures = lay_out_calls(kernel_set, (kernel_set.nothing, kernel_set.lacking))
-    written = emulate(core, kernel_set.stream() + b"".join(layout.stream() for layout in (measures, *layouts)))
+    stream = kernel_set.stream() + b"".join(layout.stream() for layout in (measures, *layouts))
+    written = emulate(core, stream, kernel_set.flash())
     meter, at, results = Meter(core, *measures.records(written)), measures.size, []
     for job, layout in zip(jobs, layouts, strict=True):
         results.append(layout.result(job, meter, written[at : at + layout.size]))

@@ -44,13 +44,13 @@ class Arch:
 # The scheduler takes loads together, far from their use, and then has not the registers for them.
 UNSCHEDULED = "-mllvm", "-enable-misched=false"
 ARCHES = (
-    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),
+    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone", "-Oz")),
     Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus")),
     Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", *UNSCHEDULED)),
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
     Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),
     Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax", *UNSCHEDULED)),
-    Arch("xtensawin", xtensa.TARGET),
+    Arch("xtensawin", (*xtensa.TARGET, "-Oz")),
 )
 
 CFLAGS = (
@@ -61,7 +61,7 @@ CFLAGS = (
 
 def link(arch: Arch, work: Path, source: Path = SOURCES / "native.c", extra: Sequence[str] = ()) -> Path:
     """Compile and link to an ELF file that is verified to be flat code; refuses undefined symbols."""
-    flags = (*arch.target, *CFLAGS, *extra)
+    flags = (*CFLAGS, *arch.target, *extra)
     if arch.name == "xtensawin":
         return xtensa.link(source, flags, work)  # which verifies every instruction
     elf, objects = work / "native.elf", []

@@ -19,7 +19,7 @@ INLINE void window_max(const window *w, int k, int lo, int *best, const int n) {
     }
 }
 
-static void max_pool(const max_pool_step *s, const uint8_t *weights, uint8_t *arena) {
+static PLAIN void max_pool(const max_pool_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     for (int r = 0; r < s->oh; r++) {

@@ -21,7 +21,7 @@ static inline span cut(int start, int size, int limit) {
 }
 
 // The window of output pixel (r, c); of average_pool as of max_pool, whose records are the same.
-static NOINLINE window window_at(const average_pool_step *s, const int8_t *x, int r, int c) {
+static PLAIN window window_at(const average_pool_step *s, const int8_t *x, int r, int c) {
     span v = cut(r * s->sy - s->py, s->kh, s->ih), h = cut(c * s->sx - s->px, s->kw, s->iw);
     int row = s->iw * s->c;
     window w = {x + (size_t)v.start * row + (size_t)h.start * s->c, v.end - v.start, h.end - h.start, s->c, row};
@@ -45,7 +45,7 @@ INLINE void add_up(const window *w, int k, int32_t *sums, const int n) {
 }
 
 // The sums of channel k and, where they are worth it, the next three; gives how many.
-static NOINLINE int window_sums(const window *w, int k, int32_t *sums) {
+static PLAIN int window_sums(const window *w, int k, int32_t *sums) {
     if (BLOCK > 1 && w->c - k >= 4) {
         add_up(w, k, sums, 4);
         return 4;

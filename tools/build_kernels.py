@@ -39,18 +39,22 @@ class Arch:
     name: str
     target: tuple[str, ...]
     assembly: tuple[str, ...] = ()  # files beside native.c
+    tuning: tuple[str, ...] = ()  # for the kernels, on top of CFLAGS
 
 
 # The scheduler takes loads together, far from their use, and then has not the registers for them.
 UNSCHEDULED = "-mllvm", "-enable-misched=false"
+SMALLER = ("-Oz",)  # where it takes no time
 ARCHES = (
-    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),
+    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone"), tuning=SMALLER),
     Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus"), assembly=("m0.S",)),
-    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3", *UNSCHEDULED)),
+    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"), tuning=UNSCHEDULED),
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
     Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),
-    Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax", *UNSCHEDULED)),
-    Arch("xtensawin", xtensa.TARGET),
+    Arch(
+        "rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax"), tuning=UNSCHEDULED
+    ),
+    Arch("xtensawin", xtensa.TARGET, tuning=SMALLER),
 )
 
 CFLAGS = (
@@ -61,7 +65,7 @@ CFLAGS = (
 
 def link(arch: Arch, work: Path, source: Path = SOURCES / "native.c", extra: Sequence[str] = ()) -> Path:
     """Compile and link to an ELF file that is verified to be flat code; refuses undefined symbols."""
-    flags = (*arch.target, *CFLAGS, *extra)
+    flags = (*arch.target, *CFLAGS, *(arch.tuning if source.parent == SOURCES else ()), *extra)
     if arch.name == "xtensawin":
         return xtensa.link(source, flags, work)  # which verifies every instruction
     elf, objects = work / "native.elf", []

@@ -4,7 +4,7 @@
 
 // sum / count to nearest, ties away from zero. The quotient of int8 values has eight bits, which come one by one: not
 // every core divides.
-static int mean_of(int32_t sum, int32_t count) {
+static PLAIN int mean_of(int32_t sum, int32_t count) {
     int32_t rest = (sum < 0 ? -sum : sum) + count / 2, mean = 0;
     for (int bit = 7; bit >= 0; bit--) {
         if (rest >= count << bit) {
@@ -23,16 +23,13 @@ static void average_pool(const average_pool_step *s, const uint8_t *weights, uin
     int8_t *y = (int8_t *)arena + s->y;
     for (int r = 0; r < s->oh; r++) {
         for (int c = 0; c < s->ow; c++) {
-            span v = cut(r * s->sy - s->py, s->kh, s->ih), h = cut(c * s->sx - s->px, s->kw, s->iw);
-            int32_t count = (v.end - v.start) * (h.end - h.start);
-            for (int k = 0; k < s->c; k++) {
-                int32_t sum = 0;
-                for (int i = v.start; i < v.end; i++) {
-                    for (int j = h.start; j < h.end; j++) {
-                        sum += x[((size_t)i * s->iw + j) * s->c + k];
-                    }
+            window w = window_at(s, x, r, c);
+            for (int k = 0, n; k < s->c; k += n) {
+                int32_t sums[4];
+                n = window_sums(&w, k, sums);
+                for (int i = 0; i < n; i++) {
+                    *y++ = clamp(mean_of(sums[i], w.rows * w.columns), s->lo, s->hi);
                 }
-                *y++ = clamp(mean_of(sum, count), s->lo, s->hi);
             }
         }
     }

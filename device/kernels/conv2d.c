@@ -12,22 +12,31 @@ typedef int8_t patch_value;
 #endif
 enum { PER_VALUE = 1 + PAIRED, STEP = GROUP / PER_VALUE };
 
-// n values of a tap to the patch, as the upper half of what is there or in its place; from: 0 outside the image.
-INLINE patch_value *put(patch_value *out, const int8_t *from, int n, int zi, const int upper) {
+// n values of a tap to the patch, the second pixel of a pair on top of the first; from: 0 outside the image.
+INLINE patch_value *put(patch_value *out, const int8_t *from, int n, int zi, const int second) {
+    typedef int16_t __attribute__((may_alias)) half;
     for (; n >= 4 && from; n -= 4, from += 4, out += 4 * STEP) {
         UNROLL for (int k = 0; k < 4; k++) {
-            out[k * STEP] = upper ? out[k * STEP] + from[k] * (1 << 16) : from[k];
+            if (second) {
+                ((half *)(out + k * STEP))[1] += from[k];
+            } else {
+                out[k * STEP] = from[k];
+            }
         }
     }
     for (; n > 0; n--, out += STEP) {
         int value = from ? *from++ : zi;
-        *out = upper ? *out + value * (1 << 16) : value;
+        if (second) {
+            ((half *)out)[1] += value;
+        } else {
+            *out = (patch_value)value;
+        }
     }
     return out;
 }
 
 // The window of one output pixel.
-static NOINLINE void gather(const conv2d_step *s, const int8_t *x, int r, int c, patch_value *out, int upper) {
+static PLAIN void gather(const conv2d_step *s, const int8_t *x, int r, int c, patch_value *out, int second) {
     for (int i = 0, iy = r * s->sy - s->py; i < s->kh; i++, iy += s->dy) {
         for (int j = 0, n, ix = c * s->sx - s->px; j < s->kw; j += n, ix += n * s->dx) {
             // Taps that lie side by side, inside the image or outside, go together.
@@ -35,7 +44,7 @@ static NOINLINE void gather(const conv2d_step *s, const int8_t *x, int r, int c,
             n = inside && s->dx == 1 ? s->iw - ix : 1;
             n = n > s->kw - j ? s->kw - j : n;
             const int8_t *from = inside ? x + ((size_t)iy * s->iw + ix) * s->ic : 0;
-            if (PAIRED && upper) {
+            if (PAIRED && second) {
                 out = put(out, from, n * s->ic, s->zi, 1);
             } else {
                 out = put(out, from, n * s->ic, s->zi, 0);
@@ -68,7 +77,7 @@ INLINE void plain_sums(const patch_value *x, const int8_t *w, int quads, int32_t
     }
 }
 
-static NOINLINE void pixel_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
+static PLAIN void pixel_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
     plain_sums(x, w, quads, sums, 1);
 }
 
@@ -103,7 +112,7 @@ INLINE void paired_sums(const patch_value *x, const int8_t *w, int quads, int32_
 }
 
 // The sums of four channels and GROUP pixels.
-static NOINLINE void group_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
+static PLAIN void group_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
     if (!PAIRED) {
         plain_sums(x, w, quads, sums, GROUP);
         return;

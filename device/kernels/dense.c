@@ -6,7 +6,7 @@
 
 
 // Adds the products of some quads to the sums of four channels, which started with -128 * sum(x of even k).
-static NOINLINE void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32_t *sums) {
+static PLAIN void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32_t *sums) {
     int32_t a[4];
     UNROLL for (int i = 0; i < 4; i++) {
         a[i] = sums[i * BLOCK];

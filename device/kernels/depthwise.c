@@ -14,7 +14,7 @@ typedef struct {
 } view;
 
 // Rows first ... last - 1 of a band whose row 0 is row iy of the image; x is the channel's first value.
-static NOINLINE void gather_rows(const depthwise_step *s, int8_t *band, int row, const int8_t *x, int iy, int first, int last) {
+static PLAIN void gather_rows(const depthwise_step *s, int8_t *band, int row, const int8_t *x, int iy, int first, int last) {
     int ic = s->ic, inside = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1 - s->px;
     inside = inside < s->iw ? inside : s->iw;
     for (; first < last; first++) {
@@ -42,7 +42,7 @@ static NOINLINE void gather_rows(const depthwise_step *s, int8_t *band, int row,
 }
 
 // The sum of one window, wherever it starts.
-static NOINLINE int32_t window_sum(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix) {
+static PLAIN int32_t window_sum(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix) {
     int32_t sum = 0;
     for (int i = 0; i < s->kh; i++, iy += s->dy) {
         for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
@@ -82,16 +82,16 @@ INLINE void three_row(const int8_t *x, const int8_t *w, int kh, int below, int n
     }
 }
 
-static NOINLINE void three_row_1(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums) {
+static PLAIN void three_row_1(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums) {
     three_row(x, w, kh, below, n, sums, 1);
 }
 
-static NOINLINE void three_row_2(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums) {
+static PLAIN void three_row_2(const int8_t *x, const int8_t *w, int kh, int below, int n, int32_t *sums) {
     three_row(x, w, kh, below, n, sums, 2);
 }
 
 // Of a row, under any window, four at a time; gives how many.
-static NOINLINE int any_row(const depthwise_step *s, const int8_t *x, const int8_t *w, int below, int n, int32_t *sums) {
+static PLAIN int any_row(const depthwise_step *s, const int8_t *x, const int8_t *w, int below, int n, int32_t *sums) {
     int sx = s->sx, done = 0;
     for (; n - done >= 4; done += 4, x += 4 * sx) {
         int32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
@@ -138,7 +138,7 @@ INLINE void row_sums(const depthwise_step *s, const view *v, const int8_t *w, in
 }
 
 // `rows` rows of output channel o, from y on.
-static NOINLINE void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows, const output *to, int8_t *y) {
+static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows, const output *to, int8_t *y) {
     enum { AT_ONCE = 16 };
     const int8_t *w = (const int8_t *)weights + s->w + (size_t)o * s->kh * s->kw;
     int32_t sums[2 * AT_ONCE + 1]; // and one that three_row() may add

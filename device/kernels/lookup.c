@@ -2,7 +2,7 @@
 // Cannot fail: check() ran at load.
 #include "whit.h"
 
-static void lookup(const lookup_step *s, const uint8_t *weights, uint8_t *arena) {
+static PLAIN void lookup(const lookup_step *s, const uint8_t *weights, uint8_t *arena) {
     const uint8_t *x = arena + s->x, *t = weights + s->t;
     uint8_t *y = arena + s->y;
     for (uint32_t i = 0; i < s->n; i++) {

@@ -2,21 +2,40 @@
 // x [ih][iw][c] int8; y [oh][ow][c] int8. Cannot fail: check() ran at load.
 #include "pool.h"
 
-static void max_pool(const max_pool_step *s, const uint8_t *weights, uint8_t *arena) {
+// The largest of n channels from k on, and lo.
+INLINE void window_max(const window *w, int k, int lo, int *best, const int n) {
+    const int8_t *row = w->x + k;
+    int a[4] = {lo, lo, lo, lo};
+    for (int i = w->rows; i > 0; i--, row += w->row) {
+        const int8_t *x = row;
+        for (int j = w->columns; j > 0; j--, x += w->c) {
+            UNROLL for (int m = 0; m < n; m++) {
+                a[m] = x[m] > a[m] ? x[m] : a[m];
+            }
+        }
+    }
+    UNROLL for (int m = 0; m < n; m++) {
+        best[m] = a[m];
+    }
+}
+
+static PLAIN void max_pool(const max_pool_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     for (int r = 0; r < s->oh; r++) {
         for (int c = 0; c < s->ow; c++) {
-            span v = cut(r * s->sy - s->py, s->kh, s->ih), h = cut(c * s->sx - s->px, s->kw, s->iw);
-            for (int k = 0; k < s->c; k++) {
-                int best = s->lo;
-                for (int i = v.start; i < v.end; i++) {
-                    for (int j = h.start; j < h.end; j++) {
-                        int value = x[((size_t)i * s->iw + j) * s->c + k];
-                        best = value > best ? value : best;
-                    }
+            window w = window_at((const average_pool_step *)s, x, r, c);
+            for (int k = 0, n; k < s->c; k += n) {
+                int best[4];
+                n = BLOCK > 1 && s->c - k >= 4 ? 4 : 1;
+                if (n == 4) {
+                    window_max(&w, k, s->lo, best, 4);
+                } else {
+                    window_max(&w, k, s->lo, best, 1);
                 }
-                *y++ = clamp(best, s->lo, s->hi);
+                for (int i = 0; i < n; i++) {
+                    *y++ = (int8_t)(best[i] > s->hi ? s->hi : best[i]);
+                }
             }
         }
     }

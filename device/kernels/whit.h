@@ -22,10 +22,17 @@ enum { BLOCK = 4, GROUP = 2, PAIRED = 0 };
 #define SMALL
 enum { BLOCK = 1, GROUP = 1, PAIRED = 0 };
 #endif
+#ifdef __ARM_FEATURE_SAT
+enum { SATURATES = 1 }; // one instruction for a clamp to int8
+#else
+enum { SATURATES = 0 };
+#endif
 #ifdef SMALL
 #define UNROLL
+#define PLAIN __attribute__((noinline, minsize))
 #else
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define PLAIN NOINLINE
 #endif
 
 
@@ -86,14 +93,14 @@ typedef struct {
 typedef struct {
     int32_t zo, lo, hi;
     uint32_t stride;
-    int plain; // sums below 2**29, right shifts, and no clamp but that of int8
+    int plain; // sums below 2**29, right shifts, and a clamp that costs little
 } output;
 
 INLINE output output_of(int bounded, int32_t zo, int32_t lo, int32_t hi, uint32_t stride) {
 #ifdef SMALL
     bounded = 0;
 #endif
-    output to = {zo, lo, hi, stride, bounded && lo == -128 && hi == 127};
+    output to = {zo, lo, hi, stride, bounded && (!SATURATES || (lo == -128 && hi == 127))};
     return to;
 }
 
@@ -108,7 +115,7 @@ INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int
             if (plain) { // requantize() with the output's zero point in its last rounding
                 v = high_mul_bounded(v, m);
                 v = (((v + (v >> 31)) >> (shift - 1)) + 2 * zo + 1) >> 1;
-                *out = clamp(v, -128, 127);
+                *out = SATURATES ? clamp(v, -128, 127) : clamp(v, lo, hi);
             } else {
                 *out = clamp(requantize(v, m, shift) + zo, lo, hi);
             }
@@ -118,7 +125,7 @@ INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int
 
 // Sums without bias, [last - i][BLOCK], of n pixels of the channels i ... last - 1 in a quant block -> output bytes;
 // y is that of the first pixel and channel. Of one channel there may be more pixels than BLOCK.
-static NOINLINE void finish(const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
+static PLAIN void finish(const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
 #ifndef SMALL
     if (to->plain) {
         finish_as(1, sums, n, q, i, last, to, y);

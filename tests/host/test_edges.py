@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from exact import assert_exact
 from nets import Net
+from whit.device.opset import BOUNDED
 from whit.errors import WhitError
-from whit.graph import affine
+from whit.graph import Quantization, affine
 from whit.pack import pack
 from whit.read_tflite import read_tflite
 from whit.simulate import simulate
@@ -165,3 +167,19 @@ def test_equal_arrays_are_stored_once():
     assert len({s.weights["w"] for s in steps}) == 1
     assert len(pack(model, "x").blob) < 600
     assert read_tflite(model, "x").tensors[w].shape == (8, 8)
+
+
+def test_channels_that_are_constant_bound_no_layer():
+    """Training leaves channels with a scale next to nothing and a bias that is everything."""
+    net = Net("dead_channels")
+    x = net.activation((1, 2, 2, 3))
+    scales = np.array([0.01, 1e-13, 1e-9, 1e-7], np.float32)
+    values = net.rng.integers(-127, 128, (4, 1, 1, 3)).astype(np.int8)
+    w = net.tensor(values.shape, Quantization(scales, np.zeros(4, np.int64), 0), "int8", values)
+    bias = net.constant([100, -(1 << 30), 1 << 30, 1 << 30], "int32", Quantization(scales, np.zeros(4, np.int64), 0))
+    y = net.activation((1, 2, 2, 4), 0.04, 3)
+    net.op("CONV_2D", [x, w, bias], [y], Padding=1, StrideH=1, StrideW=1, DilationHFactor=1, DilationWFactor=1)
+    model = net.tflite([x], [y])
+    (step,) = pack(model).program.steps
+    assert step.flags == BOUNDED
+    assert_exact(model)

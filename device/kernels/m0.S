@@ -113,27 +113,28 @@ requantize_wide:
 .Lc9_\@:
     .endm
 
-// Any clamp; most accumulators have 16 bits with their sign.
-    .macro REQUANTIZE
+// Any clamp, from r12 and the frame's LO; most accumulators have 16 bits with their sign.
+    .set LO, 64
+    .thumb_func
+requantize:
     sxth r1, r0
     cmp r1, r0
-    beq .Lq7_\@
-    bl requantize_wide
-    b .Lq6_\@
-.Lq7_\@:
-    muls r1, r5, r1
+    beq 1f
+    HIGH_MUL
+    b 2f
+1:  muls r1, r5, r1
     asrs r1, r1, #16
     muls r0, r4, r0
     adds r0, r0, r1
     asrs r0, r0, #15
     adcs r0, r2
-    asrs r1, r0, #31
+2:  asrs r1, r0, #31
     adds r0, r0, r1
     asrs r0, r0, r6
     adcs r0, r7
-.Lq6_\@:
+    movs r2, #0
     CLAMP
-    .endm
+    bx lr
 
 // The next channel's multiplier and shift: r10 points at its bias in the quant block, EOFF says how far behind that
 // its shift lies, which is 32, 29, 26, 23 for the four.
@@ -218,7 +219,7 @@ conv2d_zeros:
     NEXT_QUANT
     mov r0, r8
     movs r2, #0
-    REQUANTIZE
+    bl requantize
     ldr r3, [sp, #OUT]
     strb r0, [r3]
     ldr r1, [sp, #PIXEL]
@@ -314,18 +315,18 @@ conv2d_last:
 3:  add sp, #76
     RESTORE
 conv2d_any:
-    REQUANTIZE
+    bl requantize
     strb r0, [r3]
     mov r0, r8
-    REQUANTIZE
+    bl requantize
     ldr r1, [sp, #PIXEL]
     strb r0, [r3, r1]
     mov r0, r9
-    REQUANTIZE
+    bl requantize
     ldr r1, [sp, #PIXEL + 4]
     strb r0, [r3, r1]
     mov r0, r11
-    REQUANTIZE
+    bl requantize
     b conv2d_last
 
 // void m0_pack(uint32_t *to, const int8_t *a, const int8_t *b, const m0_pack_frame *): the windows of two pixels into
@@ -417,11 +418,11 @@ pack_end:
     .set CORRECTION, 24 // to every bias
     .set ENCODED, 28
     .set ZO, 32
-    .set LO, 36
-    .set HI, 40
-    .set RELU, 44
-    .set EOFF, 48
-    .set SUM, 52        // int32[4]
+    .set RELU, 36
+    .set EOFF, 40
+    .set HI, 44
+    .set SUM, 48        // int32[4]
+    .set LO, 64
 
     .macro COLUMN load
     ldmia r4!, {r5}
@@ -460,8 +461,8 @@ pack_end:
     ldmia r0!, {r1-r6}
     stmia r7!, {r1-r6}
     .endr
-    ldmia r0!, {r1}
-    stmia r7!, {r1}
+    ldmia r0!, {r1-r5}
+    stmia r7!, {r1-r5}
 dense_block:
     ldr r3, [sp, #Q]
     ldr r1, [sp, #CORRECTION]
@@ -517,7 +518,7 @@ dense_block:
     beq 5f
     REQUANTIZE_RELU
     b 6f
-5:  REQUANTIZE
+5:  bl requantize
 6:  strb r0, [r3]
     adds r3, #1
     str r3, [sp, #OUT]
@@ -791,7 +792,7 @@ depthwise_any:
     mov r8, r12
     ldr r1, [sp, #HI]
     mov r12, r1
-    REQUANTIZE
+    bl requantize
     strb r0, [r3]
     ldr r1, [sp, #C]
     adds r3, r3, r1
@@ -802,7 +803,7 @@ depthwise_any:
     cmp r1, #0
     bne depthwise_row_end
 1:  mov r0, r8
-    REQUANTIZE
+    bl requantize
     strb r0, [r3]
     ldr r1, [sp, #C]
     mov lr, r1

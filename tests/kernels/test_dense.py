@@ -8,6 +8,8 @@ CASES = {
     **{f"k_{k}": dict(k=k) for k in (1, 2, 3, 4, 5, 6, 7, 9)},
     **{f"o_{o}": dict(o=o) for o in (1, 2, 3, 5, 12)},
     "large": dict(k=640, o=33),
+    "widest_with_scratch": dict(k=1024, o=5),
+    "too_wide_for_scratch": dict(k=1025, o=5),
     "rows": dict(k=7, o=5, rows=3),
     "one_by_one": dict(k=1, o=1),
     "per_channel": dict(k=16, o=10, per_channel=True),

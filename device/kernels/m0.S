@@ -27,6 +27,10 @@
     push {r4-r7}
     .endm
 
+    .macro LEAVE name
+    .size \name, . - \name
+    .endm
+
     .macro RESTORE
     pop {r4-r7}
     mov r8, r4
@@ -60,6 +64,7 @@
 
 // Any accumulator, without clamp.
     .thumb_func
+    .type requantize_wide, %function
 requantize_wide:
     HIGH_MUL
     asrs r1, r0, #31
@@ -68,6 +73,7 @@ requantize_wide:
     adcs r0, r7
     movs r2, #0
     bx lr
+    LEAVE requantize_wide
 
 // Clamp to [zero point, 127]: a negative accumulator ends there at once, and of the others most have 16 bits.
     .macro REQUANTIZE_RELU lr_at=0
@@ -113,27 +119,30 @@ requantize_wide:
 .Lc9_\@:
     .endm
 
-// Any clamp; most accumulators have 16 bits with their sign.
-    .macro REQUANTIZE
+// Any clamp, from r12 and the frame's LO; most accumulators have 16 bits with their sign.
+    .set LO, 64
+    .thumb_func
+    .type requantize, %function
+requantize:
     sxth r1, r0
     cmp r1, r0
-    beq .Lq7_\@
-    bl requantize_wide
-    b .Lq6_\@
-.Lq7_\@:
-    muls r1, r5, r1
+    beq 1f
+    HIGH_MUL
+    b 2f
+1:  muls r1, r5, r1
     asrs r1, r1, #16
     muls r0, r4, r0
     adds r0, r0, r1
     asrs r0, r0, #15
     adcs r0, r2
-    asrs r1, r0, #31
+2:  asrs r1, r0, #31
     adds r0, r0, r1
     asrs r0, r0, r6
     adcs r0, r7
-.Lq6_\@:
+    movs r2, #0
     CLAMP
-    .endm
+    bx lr
+    LEAVE requantize
 
 // The next channel's multiplier and shift: r10 points at its bias in the quant block, EOFF says how far behind that
 // its shift lies, which is 32, 29, 26, 23 for the four.
@@ -218,7 +227,7 @@ conv2d_zeros:
     NEXT_QUANT
     mov r0, r8
     movs r2, #0
-    REQUANTIZE
+    bl requantize
     ldr r3, [sp, #OUT]
     strb r0, [r3]
     ldr r1, [sp, #PIXEL]
@@ -314,19 +323,20 @@ conv2d_last:
 3:  add sp, #76
     RESTORE
 conv2d_any:
-    REQUANTIZE
+    bl requantize
     strb r0, [r3]
     mov r0, r8
-    REQUANTIZE
+    bl requantize
     ldr r1, [sp, #PIXEL]
     strb r0, [r3, r1]
     mov r0, r9
-    REQUANTIZE
+    bl requantize
     ldr r1, [sp, #PIXEL + 4]
     strb r0, [r3, r1]
     mov r0, r11
-    REQUANTIZE
+    bl requantize
     b conv2d_last
+    LEAVE m0_conv2d
 
 // void m0_pack(uint32_t *to, const int8_t *a, const int8_t *b, const m0_pack_frame *): the windows of two pixels into
 // words, those of k = 2, 3 of every quad `half` bytes on; row by row, and zeros to the end of the last quad.
@@ -362,6 +372,7 @@ conv2d_any:
     .endm
 
     .thumb_func
+    .type pack_row, %function
 pack_row:
     ldr r3, [sp, #ROWS]
     subs r3, #1
@@ -372,6 +383,7 @@ pack_row:
     adds r2, r2, r3
     movs r7, #0
     bx lr
+    LEAVE pack_row
 
     ENTER m0_pack
     push {r4-r7, lr}
@@ -405,6 +417,7 @@ pack_row:
 pack_end:
     pop {r3, r4}
     pop {r4-r7, pc}
+    LEAVE m0_pack
 
 // void m0_dense(const m0_dense_frame *): one row, all channels; x as int32, padded to quads. Weights natural, or with
 // 128 more for even k.
@@ -417,11 +430,12 @@ pack_end:
     .set CORRECTION, 24 // to every bias
     .set ENCODED, 28
     .set ZO, 32
-    .set LO, 36
-    .set HI, 40
-    .set RELU, 44
-    .set EOFF, 48
-    .set SUM, 52        // int32[4]
+    .set RELU, 36
+    .set ENTRY, ENCODED
+    .set EOFF, 40
+    .set HI, 44
+    .set SUM, 48        // int32[4]
+    .set LO, 64
 
     .macro COLUMN load
     ldmia r4!, {r5}
@@ -439,8 +453,8 @@ pack_end:
     add r11, r5
     .endm
 
-    .macro QUADS even
-1:  COLUMN \even
+    .macro QUAD even
+    COLUMN \even
     adds r0, #1
     COLUMN ldrsb
     adds r0, #1
@@ -448,8 +462,6 @@ pack_end:
     adds r0, #1
     COLUMN ldrsb
     adds r0, #13
-    cmp r4, r12
-    bne 1b
     .endm
 
     ENTER m0_dense
@@ -460,8 +472,20 @@ pack_end:
     ldmia r0!, {r1-r6}
     stmia r7!, {r1-r6}
     .endr
-    ldmia r0!, {r1}
-    stmia r7!, {r1}
+    ldmia r0!, {r1-r5}
+    stmia r7!, {r1-r5}
+    adr r2, dense_natural
+    ldr r1, [sp, #ENCODED]
+    cmp r1, #0
+    beq 2f
+    adr r2, dense_encoded   // two quads at a time: of an odd number the first alone
+    ldr r0, [sp, #X]
+    ldr r1, [sp, #X_END]
+    subs r1, r1, r0
+    lsls r1, r1, #27
+    bpl 2f
+    adr r2, dense_odd
+2:  str r2, [sp, #ENTRY]
 dense_block:
     ldr r3, [sp, #Q]
     ldr r1, [sp, #CORRECTION]
@@ -478,17 +502,28 @@ dense_block:
     mov r12, r0
     ldr r0, [sp, #W]
     ldr r4, [sp, #X]
-    ldr r5, [sp, #ENCODED]
+    ldr r5, [sp, #ENTRY]
     movs r7, #0
     movs r1, #4
     movs r2, #8
     movs r3, #12
-    cmp r5, #0
-    bne 2f
-    QUADS ldrsb
-    b 3f
-2:  QUADS ldrb
-3:  str r0, [sp, #W]
+    mov pc, r5
+    .p2align 2
+dense_natural:
+    QUAD ldrsb
+    cmp r4, r12
+    bne dense_natural
+    b dense_sums
+    .p2align 2
+dense_encoded:
+    QUAD ldrb
+    .p2align 2
+dense_odd:
+    QUAD ldrb
+    cmp r4, r12
+    bne dense_encoded
+dense_sums:
+    str r0, [sp, #W]
     mov r0, r8
     mov r1, r9
     mov r2, r10
@@ -501,23 +536,20 @@ dense_block:
     mov r12, r0
     movs r0, #32
     str r0, [sp, #EOFF]
-4:  mov r3, r10
+4:  NEXT_QUANT
     ldr r2, [sp, #Q]
-    subs r2, r3, r2
-    add r2, sp
-    ldr r0, [r2, #SUM]
-    mov r8, r0
-    NEXT_QUANT
+    subs r3, r3, r2
+    add r3, sp
+    ldr r0, [r3, #SUM - 4]
     ldr r7, [sp, #ZO]
     ldr r3, [sp, #OUT]
     movs r2, #0
-    mov r0, r8
     ldr r1, [sp, #RELU]
     cmp r1, #0
     beq 5f
     REQUANTIZE_RELU
     b 6f
-5:  REQUANTIZE
+5:  bl requantize
 6:  strb r0, [r3]
     adds r3, #1
     str r3, [sp, #OUT]
@@ -533,6 +565,7 @@ dense_block:
     b dense_block
 7:  add sp, #68
     RESTORE
+    LEAVE m0_dense
 
 // void m0_depthwise3(m0_depthwise3_frame *): one channel, 3x3. Rows of words x[i] + (x[i + sx] << 16) in a ring of
 // three, so that a word holds what one tap reads for two outputs.
@@ -578,6 +611,7 @@ dense_block:
 
 // Load the next row into the ring. Returns it in r0, or the row of zero points if there is none.
     .thumb_func
+    .type depthwise_load, %function
 depthwise_load:
     ldr r0, [sp, #IN_ROWS]
     subs r0, #1
@@ -688,6 +722,7 @@ depthwise_load:
     stmia r0!, {r3, r4}
     mov r0, r12
     bx lr
+    LEAVE depthwise_load
 
     ENTER m0_depthwise3
     SAVE
@@ -791,7 +826,7 @@ depthwise_any:
     mov r8, r12
     ldr r1, [sp, #HI]
     mov r12, r1
-    REQUANTIZE
+    bl requantize
     strb r0, [r3]
     ldr r1, [sp, #C]
     adds r3, r3, r1
@@ -802,7 +837,7 @@ depthwise_any:
     cmp r1, #0
     bne depthwise_row_end
 1:  mov r0, r8
-    REQUANTIZE
+    bl requantize
     strb r0, [r3]
     ldr r1, [sp, #C]
     mov lr, r1
@@ -830,6 +865,7 @@ depthwise_row_end:
     b depthwise_row
 1:  add sp, #156
     RESTORE
+    LEAVE m0_depthwise3
 
 // void m0_add(const m0_add_frame *): table[a] + table2[b], requantized; element by element.
     .set A, 0
@@ -919,3 +955,4 @@ depthwise_row_end:
     cmp r3, r1
     bne 5b
     b 4b
+    LEAVE m0_add

@@ -30,7 +30,7 @@ typedef struct {
     const quant *q;
     int8_t *out, *out_end;
     const int32_t *x, *x_end;
-    int32_t correction, encoded, zo, lo, hi, relu, eoff;
+    int32_t correction, encoded, zo, relu, eoff, hi, sums[4], lo;
 } m0_dense_frame;
 
 typedef struct {
@@ -66,50 +66,40 @@ static inline int m0_relu(int zo, int lo, int hi) {
     return lo == zo && hi == 127;
 }
 
-static inline int8_t *m0_fill(int8_t *to, int value, int n) {
-    for (; n > 0; n--) {
-        *to++ = value;
-    }
-    return to;
-}
-
-static inline int8_t *m0_copy(int8_t *to, const int8_t *from, int n) {
-    for (; n >= 4; n -= 4, to += 4, from += 4) {
-        int8_t a = from[0], b = from[1], c = from[2], d = from[3];
-        to[0] = a;
-        to[1] = b;
-        to[2] = c;
-        to[3] = d;
-    }
-    for (; n > 0; n--) {
-        *to++ = *from++;
-    }
-    return to;
-}
-
-// The window of an output pixel at (iy, ix), padded to quads.
+// The window of an output pixel at (iy, ix), padded to quads; by words where pixels consist of them.
 static NOINLINE void m0_patch(const conv2d_step *s, const int8_t *x, int iy, int ix, int8_t *to) {
-    int c = s->ic, n = s->kw * c, row = s->iw * c;
-    int low = ix < 0 ? -ix * c : 0, high = (s->iw - ix) * c; // what of a row of the window lies in the image
-    high = high < n ? high : n;
-    const int8_t *from = x + (ptrdiff_t)iy * row + ix * c;
-    for (int i = 0; i < s->kh; i++, iy += s->dy, from += s->dy * row) {
-        if ((unsigned)iy >= s->ih) {
-            to = m0_fill(to, s->zi, n);
-        } else if (s->dx == 1) {
-            to = m0_fill(to, s->zi, low < n ? low : n);
-            to = m0_copy(to, from + low, high - low);
-            to = m0_fill(to, s->zi, low < n ? n - high : 0);
-        } else {
-            for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
-                int inside = (unsigned)at < s->iw;
-                to = inside ? m0_copy(to, from + (at - ix) * c, c) : m0_fill(to, s->zi, c);
+    int words = (((uintptr_t)x | s->ic) & 3) == 0;
+    uint32_t outside = (uint8_t)s->zi * 0x01010101u;
+    for (int i = 0; i < s->kh; i++, iy += s->dy) {
+        for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
+            int step = (unsigned)iy < s->ih && (unsigned)at < s->iw, n = s->ic;
+            const int8_t *from = step ? x + ((ptrdiff_t)iy * s->iw + at) * n : (const int8_t *)&outside;
+            if (words) {
+                for (step *= 4; n > 0; n -= 4, from += step, to += 4) {
+                    *(uint32_t *)to = *(const uint32_t *)from;
+                }
+            } else {
+                for (; n > 0; n--, from += step) {
+                    *to++ = *from;
+                }
             }
         }
     }
     while ((uintptr_t)to & 3) {
         *to++ = 0;
     }
+}
+
+static inline void m0_next(const conv2d_step *s, int *iy, int *ix) {
+    *ix += s->sx;
+    if (*ix == s->ow * s->sx - s->px) {
+        *ix = -s->px;
+        *iy += s->sy;
+    }
+}
+
+static inline int m0_inside(const conv2d_step *s, int iy, int ix) {
+    return s->dx == 1 && (iy | ix) >= 0 && iy + (s->kh - 1) * s->dy < s->ih && ix + s->kw <= s->iw;
 }
 
 // A bit for each of the last 256 channels, the last one's first: whether all weights are 0.
@@ -153,7 +143,7 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
     };
     m0_pack_frame window = {.n = n, .half = half, .rows = s->kh, .row = s->dy * s->iw * s->ic};
     m0_pack_frame patch = {.n = 4 * quads, .half = half, .rows = 1};
-    int r = -s->py, c = -s->px, end = s->ow * s->sx - s->px;
+    int r = -s->py, c = -s->px; // where the next pixel's window starts
     f.pixel[0] = s->oc;
     f.pixel[1] = 2 * s->oc;
     f.pixel[2] = 3 * s->oc;
@@ -170,62 +160,57 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
             }
         }
     }
-    while (left > 0) {
-        int lanes = left < 3 ? 1 : left < 4 ? 3 : 4, last = lanes - 1;
-        for (int j = 0; j < (lanes > 1 ? 4 : 1); j += 2) {
-            const int8_t *from[2];
-            int inside = s->dx == 1, iy[2], ix[2];
-            for (int i = 0; i < 2; i++) {
-                iy[i] = r;
-                ix[i] = c;
-                inside = inside && r >= 0 && c >= 0 && r + (s->kh - 1) * s->dy < s->ih && c + s->kw <= s->iw;
-                from[i] = x + ((ptrdiff_t)r * s->iw + c) * s->ic;
-                if (j + i < last) {
-                    c += s->sx;
-                    if (c == end) {
-                        c = -s->px;
-                        r += s->sy;
-                    }
-                }
-            }
-            if (lanes == 1) {
-                m0_patch(s, x, iy[0], ix[0], patches);
-            } else if (inside) {
-                m0_pack(words + j, from[0], from[1], &window);
-            } else {
-                m0_patch(s, x, iy[0], ix[0], patches);
-                m0_patch(s, x, iy[1], ix[1], patches + 4 * quads);
-                m0_pack(words + j, patches, patches + 4 * quads, &patch);
-            }
-        }
-        c += s->sx;
-        if (c == end) {
-            c = -s->px;
-            r += s->sy;
-        }
+    for (int lanes; left > 0; left -= lanes, y += lanes * s->oc) {
+        lanes = left > 3 ? 4 : left < 3 ? 1 : 3; // the fourth of three is the third again
         if (lanes == 1) {
+            m0_patch(s, x, r, c, patches);
+            m0_next(s, &r, &c);
             int32_t *wide = (int32_t *)words;
             for (int k = 0; k < 4 * quads; k++) {
                 wide[k] = patches[k];
             }
-            m0_dense_frame d = {
-                .w = weights + s->w, .q = f.q, .out = y, .out_end = y + s->oc, .x = wide, .x_end = wide + 4 * quads,
-                .zo = s->zo, .lo = s->lo, .hi = s->hi, .relu = f.relu,
-            };
+            m0_dense_frame d;
+            d.w = weights + s->w;
+            d.q = f.q;
+            d.out = y;
+            d.out_end = y + s->oc;
+            d.x = wide;
+            d.x_end = wide + 4 * quads;
+            d.correction = d.encoded = 0;
+            d.zo = f.zo;
+            d.relu = f.relu;
+            d.lo = f.lo;
+            d.hi = f.hi;
             m0_dense(&d);
-        } else {
-            f.out = y;
-            f.out_end = y + s->oc;
-            f.pixel[2] = last * s->oc;
-            m0_conv2d(&f);
+            continue;
         }
-        y += lanes * s->oc;
-        left -= lanes;
+        for (int j = 0; j < lanes; j += 2) {
+            int iy = r, ix = c;
+            if (j + 1 < lanes) {
+                m0_next(s, &r, &c);
+            }
+            if (m0_inside(s, iy, ix) && m0_inside(s, r, c)) {
+                const int8_t *from = x + (iy * s->iw + ix) * s->ic;
+                m0_pack(words + j, from, x + (r * s->iw + c) * s->ic, &window);
+            } else {
+                m0_patch(s, x, iy, ix, patches);
+                m0_patch(s, x, r, c, patches + 4 * quads);
+                m0_pack(words + j, patches, patches + 4 * quads, &patch);
+            }
+            m0_next(s, &r, &c);
+        }
+        f.out = y;
+        f.out_end = y + s->oc;
+        f.pixel[2] = (lanes - 1) * s->oc;
+        m0_conv2d(&f);
     }
     return 1;
 }
 
 static int dense_fast(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
+    if (s->k > 1024) { // has no scratch: WIDENED of opset.py
+        return 0;
+    }
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     int32_t *wide = (int32_t *)(arena + s->s);
@@ -241,11 +226,19 @@ static int dense_fast(const dense_step *s, const uint8_t *weights, uint8_t *aren
             *to++ = 0;
             *to++ = 0;
         }
-        m0_dense_frame f = {
-            .w = weights + s->w, .q = quant_at(weights, s->q), .out = y, .out_end = y + s->o, .x = wide, .x_end = to,
-            .correction = -128 * even, .encoded = 1, .zo = s->zo, .lo = s->lo, .hi = s->hi,
-            .relu = m0_relu(s->zo, s->lo, s->hi),
-        };
+        m0_dense_frame f;
+        f.w = weights + s->w;
+        f.q = quant_at(weights, s->q);
+        f.out = y;
+        f.out_end = y + s->o;
+        f.x = wide;
+        f.x_end = to;
+        f.correction = -128 * even;
+        f.encoded = 1;
+        f.zo = s->zo;
+        f.relu = m0_relu(s->zo, s->lo, s->hi);
+        f.lo = s->lo;
+        f.hi = s->hi;
         m0_dense(&f);
     }
     return 1;

@@ -47,7 +47,9 @@ static NOINLINE int32_t high_mul(int32_t a, int32_t b) {
     int32_t v = (int32_t)a_low * b_high + (u & 0xFFFF);
     return (int32_t)((uint32_t)(a_high * b_high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15);
 }
+#define REQUANTIZE_INLINE NOINLINE // what calls it often has its own, in m0.S
 #else
+#define REQUANTIZE_INLINE inline
 static inline int32_t high_mul(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
 }
@@ -56,7 +58,7 @@ static inline int32_t high_mul(int32_t a, int32_t b) {
 // round(round(x * m / 2**31) / 2**shift), the inner tie upwards, the outer away from zero: high_mul() and
 // gemmlowp's RoundingDivideByPOT. A negative shift shifts x left first; shift -31 ... 31, and any other only gives a
 // wrong number.
-static inline int32_t requantize(int32_t x, int32_t m, int shift) {
+static REQUANTIZE_INLINE int32_t requantize(int32_t x, int32_t m, int shift) {
     if (shift < 0) {
         x = (int32_t)((uint32_t)x << (-shift & 31));
         shift = 0;

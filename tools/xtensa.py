@@ -22,8 +22,8 @@ from llvm import BuildError, run, tool
 FEATURES = "windowed density mul16 mul32 mul32high div32 nsa minmax sext clamps".split()
 TARGET = ("--target=xtensa", *(flag for f in FEATURES for flag in ("-Xclang", "-target-feature", "-Xclang", f"+{f}")))
 # Left to itself the compiler loads the address of a function before a loop, or once for several calls. Without those
-# two passes every call is a pair that direct_calls() can make one of; of the inner loops only depthwise's grows, by 2
-# instructions to 25. A frame pointer would cost movsp, which needs an exception handler's help.
+# two passes every call is a pair that direct_calls() can make one of. A frame pointer would cost movsp, which needs an
+# exception handler's help, and so would an array of no constant size.
 CFLAGS = "-fno-pic -fomit-frame-pointer -mllvm -disable-machine-licm -mllvm -enable-tail-merge=false".split()
 
 # verify() lets nothing else through. callx8 calls the interpreter, by an address from the function table.

@@ -3,7 +3,7 @@
 // Scratch, from 512 elements on: what each of 256 values of a adds, then b, int32. Cannot fail: check() ran at load.
 #include "whit.h"
 
-static PLAIN int32_t operand(int value, int zero, int32_t m, int e) {
+static COLD int32_t operand(int value, int zero, int32_t m, int e) {
     return requantize((value - zero) * (1 << 20), m, e);
 }
 

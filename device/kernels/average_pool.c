@@ -4,7 +4,7 @@
 
 // sum / count to nearest, ties away from zero. The quotient of int8 values has eight bits, which come one by one: not
 // every core divides.
-static PLAIN int mean_of(int32_t sum, int32_t count) {
+static COLD int mean_of(int32_t sum, int32_t count) {
     int32_t rest = (sum < 0 ? -sum : sum) + count / 2, mean = 0;
     for (int bit = 7; bit >= 0; bit--) {
         if (rest >= count << bit) {

@@ -5,7 +5,7 @@
 // written. Cannot fail: check() ran at load.
 #include "whit.h"
 
-#if defined(__riscv) || defined(__XTENSA__)
+#if PAIRED
 typedef int32_t patch_value;
 #else
 typedef int8_t patch_value;
@@ -56,22 +56,22 @@ static PLAIN void gather(const conv2d_step *s, const int8_t *x, int r, int c, pa
 // The sums of four channels and n pixels.
 INLINE void plain_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums, const int n) {
     int32_t a[4][GROUP];
-    UNROLL for (int i = 0; i < 4; i++) {
-        UNROLL for (int p = 0; p < n; p++) {
+    EACH for (int i = 0; i < 4; i++) {
+        EACH for (int p = 0; p < n; p++) {
             a[i][p] = 0;
         }
     }
     for (const int8_t *end = w + 16 * quads; w != end; w += 16, x += 4 * STEP) {
         UNROLL for (int k = 0; k < 4; k++) {
-            UNROLL for (int i = 0; i < 4; i++) {
-                UNROLL for (int p = 0; p < n; p++) {
+            EACH for (int i = 0; i < 4; i++) {
+                EACH for (int p = 0; p < n; p++) {
                     a[i][p] += w[4 * i + k] * x[k * STEP + p];
                 }
             }
         }
     }
-    UNROLL for (int i = 0; i < 4; i++) {
-        UNROLL for (int p = 0; p < n; p++) {
+    EACH for (int i = 0; i < 4; i++) {
+        EACH for (int p = 0; p < n; p++) {
             sums[i * BLOCK + p] = a[i][p];
         }
     }
@@ -87,15 +87,15 @@ static PLAIN void pixel_sums(const patch_value *x, const int8_t *w, int quads, i
 INLINE void paired_sums(const patch_value *x, const int8_t *w, int quads, int32_t *sums) {
     enum { CHANNELS = GROUP }; // at once
     uint32_t both[CHANNELS][GROUP / 2], second[CHANNELS][GROUP / 2];
-    UNROLL for (int i = 0; i < CHANNELS; i++) {
-        UNROLL for (int p = 0; p < GROUP / 2; p++) {
+    EACH for (int i = 0; i < CHANNELS; i++) {
+        EACH for (int p = 0; p < GROUP / 2; p++) {
             both[i][p] = second[i][p] = 0;
         }
     }
     for (const int8_t *end = w + 16 * quads; w != end; w += 16, x += 4 * STEP) {
         UNROLL for (int k = 0; k < 4; k += 2) {
-            UNROLL for (int i = 0; i < CHANNELS; i++) {
-                UNROLL for (int p = 0; p < GROUP / 2; p++) {
+            EACH for (int i = 0; i < CHANNELS; i++) {
+                EACH for (int p = 0; p < GROUP / 2; p++) {
                     int32_t two = x[k * STEP + p] * w[4 * i + k] + x[(k + 1) * STEP + p] * w[4 * i + k + 1];
                     both[i][p] += two;
                     second[i][p] += (two + (1 << 15)) >> 16;
@@ -103,8 +103,8 @@ INLINE void paired_sums(const patch_value *x, const int8_t *w, int quads, int32_
             }
         }
     }
-    UNROLL for (int i = 0; i < CHANNELS; i++) {
-        UNROLL for (int p = 0; p < GROUP / 2; p++) {
+    EACH for (int i = 0; i < CHANNELS; i++) {
+        EACH for (int p = 0; p < GROUP / 2; p++) {
             sums[i * BLOCK + 2 * p] = both[i][p] - (second[i][p] << 16);
             sums[i * BLOCK + 2 * p + 1] = second[i][p];
         }
@@ -149,12 +149,10 @@ static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena)
         const quant *q = quant_at(weights, s->q);
         for (int o = 0; o < s->oc; o += 4, q++, w += 16 * quads) {
             int32_t sums[4 * BLOCK];
-#ifdef SMALL
-            pixel_sums(patches, w, quads, sums);
-#else
             if (n == 1) {
                 pixel_sums(patches, w, quads, sums);
             }
+#ifndef SMALL
             const patch_value *group = patches;
             for (int p = 0; p + GROUP <= n; p += GROUP, group += quads * 4 * STEP) {
                 group_sums(group, w, quads, sums + p);

@@ -2,7 +2,7 @@
 // Cannot fail: check() ran at load.
 #include "whit.h"
 
-static PLAIN void copy(const copy_step *s, const uint8_t *weights, uint8_t *arena) {
+static COLD void copy(const copy_step *s, const uint8_t *weights, uint8_t *arena) {
     for (uint32_t i = 0; i < s->n0; i++) {
         for (uint32_t j = 0; j < s->n1; j++) {
             for (uint32_t k = 0; k < s->n2; k++) {

@@ -1,25 +1,25 @@
 // y[r, o] = requantize(bias[o] + sum x[r, i] * w[o, i])
 // x [rows][k] int8; y [rows][o] int8; w quad blocks [o/4][k/4][4 o][4 k] with w + 128 in the even k; bias with the
-// input's zero point and 128 * sum(w of odd k) folded in, so the odd k take x - 128.
-// Scratch: a row of x, padded to quads, in which it is before any of its y is written. Cannot fail: check() ran at load.
+// input's zero point and 128 * sum(w of odd k) folded in, so the odd k take x - 128. Scratch: a row of x, padded to
+// quads; it is there before any of its y is written. Cannot fail: check() ran at load.
 #include "whit.h"
 
 
 // Adds the products of some quads to the sums of four channels, which started with -128 * sum(x of even k).
 static PLAIN void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32_t *sums) {
     int32_t a[4];
-    UNROLL for (int i = 0; i < 4; i++) {
+    EACH for (int i = 0; i < 4; i++) {
         a[i] = sums[i * BLOCK];
     }
     for (const uint8_t *end = w + 16 * quads; w != end; w += 16, x += 4) {
         UNROLL for (int k = 0; k < 4; k++) {
             int value = k & 1 ? x[k] - 128 : x[k];
-            UNROLL for (int i = 0; i < 4; i++) {
+            EACH for (int i = 0; i < 4; i++) {
                 a[i] += value * (k & 1 ? (int8_t)w[4 * i + k] : w[4 * i + k]);
             }
         }
     }
-    UNROLL for (int i = 0; i < 4; i++) {
+    EACH for (int i = 0; i < 4; i++) {
         sums[i * BLOCK] = a[i];
     }
 }

@@ -1,9 +1,9 @@
 // y[r, c, o] = requantize(bias[o] + sum x[r*sy - py + i*dy, c*sx - px + j*dx, o*ic/oc] * w[o, i, j])
 // x [ih][iw][ic] int8; y [oh][ow][oc] int8; w planar [oc][kh*kw] int8; bias with the input's zero point folded in, so a
 // tap outside the image reads zi.
-// With oc == ic a channel at a time goes through scratch: its padded image, or a band of as many rows of it as go there.
-// Nothing of a band is written before all of it has been gathered, so y may lie over x. Otherwise there is no scratch,
-// and the image is read where it lies. Cannot fail: check() ran at load.
+// With oc == ic a channel at a time goes through scratch: its padded image, or a band of as many of its rows as go
+// there. Nothing of a band is written before all of it has been gathered, so y may lie over x. Otherwise there is no
+// scratch, and the image is read where it lies. Cannot fail: check() ran at load.
 #include "whit.h"
 
 // One channel to be read: in scratch, where no window leaves it, or in the image.
@@ -14,7 +14,8 @@ typedef struct {
 } view;
 
 // Rows first ... last - 1 of a band whose row 0 is row iy of the image; x is the channel's first value.
-static PLAIN void gather_rows(const depthwise_step *s, int8_t *band, int row, const int8_t *x, int iy, int first, int last) {
+static PLAIN void gather_rows(const depthwise_step *s, int8_t *band, int row, const int8_t *x, int iy, int first,
+                              int last) {
     int ic = s->ic, inside = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1 - s->px;
     inside = inside < s->iw ? inside : s->iw;
     for (; first < last; first++) {
@@ -42,12 +43,13 @@ static PLAIN void gather_rows(const depthwise_step *s, int8_t *band, int row, co
 }
 
 // The sum of one window, wherever it starts.
-static PLAIN int32_t window_sum(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix) {
+static COLD int32_t window_sum(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix) {
     int32_t sum = 0;
-    for (int i = 0; i < s->kh; i++, iy += s->dy) {
-        for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
-            int inside = (unsigned)iy < (unsigned)v->height && (unsigned)at < (unsigned)v->width;
-            sum += *w++ * (inside ? v->x[(size_t)iy * v->row + (size_t)at * v->step] : s->zi);
+    int at = iy * v->row + ix * v->step, below = s->dy * v->row, beside = s->dx * v->step;
+    for (int i = s->kh; i > 0; i--, iy += s->dy, at += below) {
+        unsigned width = (unsigned)iy < (unsigned)v->height ? (unsigned)v->width : 0;
+        for (int j = 0, x = ix, tap = at; j < s->kw; j++, x += s->dx, tap += beside) {
+            sum += *w++ * ((unsigned)x < width ? v->x[tap] : s->zi);
         }
     }
     return sum;
@@ -138,7 +140,8 @@ INLINE void row_sums(const depthwise_step *s, const view *v, const int8_t *w, in
 }
 
 // `rows` rows of output channel o, from y on.
-static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows, const output *to, int8_t *y) {
+static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows,
+                              const output *to, int8_t *y) {
     enum { AT_ONCE = 16 };
     const int8_t *w = (const int8_t *)weights + s->w + (size_t)o * s->kh * s->kw;
     int32_t sums[2 * AT_ONCE + 1]; // and one that three_row() may add
@@ -157,7 +160,7 @@ static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, c
 }
 
 // As many rows of output to a band as opset.py has scratch for.
-static int rows_of_band(const depthwise_step *s, int row, int tall) {
+static COLD int rows_of_band(const depthwise_step *s, int row, int tall) {
     int room = 2 * row * ((s->oh - 1) * s->sy + tall + 1), least = 4 * row * (tall + 1), rows = 1;
     room = room < 3072 ? room : 3072;
     room = room > least ? room : least;

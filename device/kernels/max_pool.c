@@ -9,17 +9,17 @@ INLINE void window_max(const window *w, int k, int lo, int *best, const int n) {
     for (int i = w->rows; i > 0; i--, row += w->row) {
         const int8_t *x = row;
         for (int j = w->columns; j > 0; j--, x += w->c) {
-            UNROLL for (int m = 0; m < n; m++) {
+            EACH for (int m = 0; m < n; m++) {
                 a[m] = x[m] > a[m] ? x[m] : a[m];
             }
         }
     }
-    UNROLL for (int m = 0; m < n; m++) {
+    EACH for (int m = 0; m < n; m++) {
         best[m] = a[m];
     }
 }
 
-static PLAIN void max_pool(const max_pool_step *s, const uint8_t *weights, uint8_t *arena) {
+static COLD void max_pool(const max_pool_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     for (int r = 0; r < s->oh; r++) {

@@ -2,7 +2,7 @@
 // x [n][c] int8; y [c] int8; bias is -n times the input's zero point. Cannot fail: check() ran at load.
 #include "pool.h"
 
-static PLAIN void mean(const mean_step *s, const uint8_t *weights, uint8_t *arena) {
+static COLD void mean(const mean_step *s, const uint8_t *weights, uint8_t *arena) {
     int8_t *y = (int8_t *)arena + s->y;
     window w = {(const int8_t *)arena + s->x, 1, (int)s->n, s->c, 0};
     for (int k = 0, n; k < s->c; k += n) {

@@ -21,7 +21,7 @@ static inline span cut(int start, int size, int limit) {
 }
 
 // The window of output pixel (r, c); of average_pool as of max_pool, whose records are the same.
-static PLAIN window window_at(const average_pool_step *s, const int8_t *x, int r, int c) {
+static COLD window window_at(const average_pool_step *s, const int8_t *x, int r, int c) {
     span v = cut(r * s->sy - s->py, s->kh, s->ih), h = cut(c * s->sx - s->px, s->kw, s->iw);
     int row = s->iw * s->c;
     window w = {x + (size_t)v.start * row + (size_t)h.start * s->c, v.end - v.start, h.end - h.start, s->c, row};
@@ -34,12 +34,12 @@ INLINE void add_up(const window *w, int k, int32_t *sums, const int n) {
     for (int i = w->rows; i > 0; i--, row += w->row) {
         const int8_t *x = row;
         for (int j = w->columns; j > 0; j--, x += w->c) {
-            UNROLL for (int m = 0; m < n; m++) {
+            EACH for (int m = 0; m < n; m++) {
                 a[m] += x[m];
             }
         }
     }
-    UNROLL for (int m = 0; m < n; m++) {
+    EACH for (int m = 0; m < n; m++) {
         sums[m] = a[m];
     }
 }

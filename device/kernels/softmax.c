@@ -4,7 +4,7 @@
 #include "whit.h"
 
 // 1 / half in Q2 by three Newton steps from 48/17 - 32/17 * half; half in [1/2, 1) in Q0.
-static PLAIN int32_t reciprocal(int32_t half) {
+static COLD int32_t reciprocal(int32_t half) {
     int32_t x = 1515870810 + high_mul(half, -1010580540);
     for (int i = 0; i < 3; i++) {
         int32_t error = (1 << 29) - high_mul(half, x);
@@ -13,7 +13,7 @@ static PLAIN int32_t reciprocal(int32_t half) {
     return x;
 }
 
-static PLAIN void softmax(const softmax_step *s, const uint8_t *weights, uint8_t *arena) {
+static COLD void softmax(const softmax_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     const int32_t *t = (const int32_t *)(weights + s->t);

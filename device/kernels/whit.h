@@ -1,4 +1,4 @@
-// What the kernels share: byte access, and TFLM's rounding.
+// What the kernels share: how much they do at once, and TFLM's rounding.
 #ifndef WHIT_H
 #define WHIT_H
 #include <stddef.h>
@@ -9,29 +9,35 @@
 #define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
 
-// Where these kernels are the fastest that a core has, they work on blocks of four output pixels, and loops around the
-// sums of GROUP pixels, as many as registers hold, are unrolled. Elsewhere, beside kernels in assembly, they stay small.
-// PAIRED: a multiply costs an instruction more than an addition with it, so that one for two pixels pays.
+// Where these kernels are the fastest that a core has, they work on blocks of four output pixels, and loops over the
+// sums of GROUP of them, as many as registers hold, are unrolled. Elsewhere, beside assembly, they stay small.
+// PAIRED: no instruction multiplies and adds, and one multiply for two pixels pays.
 #if defined(__riscv)
-enum { BLOCK = 4, GROUP = 4, PAIRED = 1 };
+enum { BLOCK = 4, GROUP = 4 };
+#define PAIRED 1
 #elif defined(__XTENSA__)
-enum { BLOCK = 4, GROUP = 2, PAIRED = 1 };
+enum { BLOCK = 4, GROUP = 2 };
+#define PAIRED 1
 #elif defined(__x86_64__) || (defined(__ARM_ARCH_7M__) && !defined(__ARM_FEATURE_DSP))
-enum { BLOCK = 4, GROUP = 2, PAIRED = 0 };
+enum { BLOCK = 4, GROUP = 2 };
+#define PAIRED 0
 #else
+enum { BLOCK = 1, GROUP = 1 };
+#define PAIRED 0
 #define SMALL
-enum { BLOCK = 1, GROUP = 1, PAIRED = 0 };
 #endif
 #ifdef __ARM_FEATURE_SAT
 enum { SATURATES = 1 }; // one instruction for a clamp to int8
 #else
 enum { SATURATES = 0 };
 #endif
+#define EACH _Pragma("clang loop unroll(full)") // over what lies in registers
+#define COLD __attribute__((noinline, minsize))   // what takes little of the time
 #ifdef SMALL
 #define UNROLL
-#define PLAIN __attribute__((noinline, minsize))
+#define PLAIN COLD
 #else
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL EACH
 #define PLAIN NOINLINE
 #endif
 
@@ -55,6 +61,16 @@ static inline int32_t high_mul(int32_t a, int32_t b) {
 }
 #endif
 
+// high_mul() for |x| < 2**30, where 2 * x does not overflow: what rounds is the top bit of the product's lower word.
+static inline int32_t high_mul_bounded(int32_t x, int32_t m) {
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6
+    return high_mul(x, m);
+#else
+    int64_t product = (int64_t)(x * 2) * m;
+    return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+#endif
+}
+
 // round(round(x * m / 2**31) / 2**shift), the inner tie upwards, the outer away from zero: high_mul() and
 // gemmlowp's RoundingDivideByPOT. A negative shift shifts x left first; shift -31 ... 31, and any other only gives a
 // wrong number.
@@ -72,16 +88,6 @@ static REQUANTIZE_INLINE int32_t requantize(int32_t x, int32_t m, int shift) {
 
 static inline int8_t clamp(int32_t v, int32_t lo, int32_t hi) {
     return (int8_t)(v < lo ? lo : v > hi ? hi : v);
-}
-
-// The same for |x| < 2**30, where 2 * x does not overflow, and the rounding is the bit below half of the product.
-static inline int32_t high_mul_bounded(int32_t x, int32_t m) {
-#if defined(__ARM_ARCH) && __ARM_ARCH == 6
-    return high_mul(x, m);
-#else
-    int64_t product = (int64_t)(x * 2) * m;
-    return (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
-#endif
 }
 
 // The quant blocks of conv2d, depthwise and dense: one per four channels.
@@ -106,7 +112,8 @@ INLINE output output_of(int bounded, int32_t zo, int32_t lo, int32_t hi, uint32_
     return to;
 }
 
-INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int i, int last, const output *to, int8_t *y) {
+INLINE void finish_as(int plain, const int32_t *sums, int n, const quant *q, int i, int last, const output *to,
+                      int8_t *y) {
     int32_t zo = to->zo, lo = to->lo, hi = to->hi;
     uint32_t stride = to->stride;
     for (; i < last; i++, y++, sums += BLOCK) {

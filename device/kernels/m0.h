@@ -66,21 +66,26 @@ static inline int m0_relu(int zo, int lo, int hi) {
     return lo == zo && hi == 127;
 }
 
-// The window of an output pixel at (iy, ix), padded to quads; by words where pixels consist of them.
+// The window of an output pixel at (iy, ix), padded to quads: by words where pixels consist of them, else by runs of
+// bytes.
 static NOINLINE void m0_patch(const conv2d_step *s, const int8_t *x, int iy, int ix, int8_t *to) {
-    int words = (((uintptr_t)x | s->ic) & 3) == 0;
+    int words = (((uintptr_t)x | s->ic) & 3) == 0, whole = !words && s->dx == 1;
+    int runs = whole ? 1 : s->kw, n = whole ? s->kw * s->ic : s->ic;
     uint32_t outside = (uint8_t)s->zi * 0x01010101u;
     for (int i = 0; i < s->kh; i++, iy += s->dy) {
-        for (int j = 0, at = ix; j < s->kw; j++, at += s->dx) {
-            int step = (unsigned)iy < s->ih && (unsigned)at < s->iw, n = s->ic;
-            const int8_t *from = step ? x + ((ptrdiff_t)iy * s->iw + at) * n : (const int8_t *)&outside;
+        for (int j = 0, at = ix; j < runs; j++, at += s->dx) {
+            const int8_t *from = x + ((ptrdiff_t)iy * s->iw + at) * s->ic;
+            int inside = (unsigned)iy < s->ih;
             if (words) {
-                for (step *= 4; n > 0; n -= 4, from += step, to += 4) {
+                int step = inside && (unsigned)at < s->iw ? 4 : 0;
+                from = step ? from : (const int8_t *)&outside;
+                for (int k = n; k > 0; k -= 4, from += step, to += 4) {
                     *(uint32_t *)to = *(const uint32_t *)from;
                 }
             } else {
-                for (; n > 0; n--, from += step) {
-                    *to++ = *from;
+                unsigned past = (unsigned)(at * s->ic), width = inside ? s->iw * s->ic : 0; // of the row's first byte
+                for (int k = n; k > 0; k--, past++, from++) {
+                    *to++ = past < width ? *from : s->zi;
                 }
             }
         }

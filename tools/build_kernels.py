@@ -45,8 +45,8 @@ ARCHES = (
     Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone")),
     Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus")),
     Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3")),
-    Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4")),
-    Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7")),
+    Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4"), assembly=("dsp.S",)),
+    Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7"), assembly=("dsp.S",)),
     Arch("rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax")),
     Arch("xtensawin", xtensa.TARGET),
 )

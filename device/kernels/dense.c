@@ -5,6 +5,11 @@
 #include "whit.h"
 
 static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
+#ifdef DENSE_FAST
+    if (s->flags & BOUNDED && DENSE_FAST(s, weights, arena)) {
+        return;
+    }
+#endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     for (int r = 0; r < s->rows; r++, x += s->k, y += s->o) {

@@ -16,6 +16,11 @@ static int32_t tap_sum(const depthwise_step *s, const int8_t *x, const int8_t *w
 }
 
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
+#ifdef DEPTHWISE_FAST
+    if (s->flags & BOUNDED && DEPTHWISE_FAST(s, weights, arena)) {
+        return;
+    }
+#endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     int taps = s->kh * s->kw, multiplier = 0;

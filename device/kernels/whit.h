@@ -6,6 +6,7 @@
 
 #include "opset.h"
 
+#define BOUNDED STEP_BOUNDED // a step flag, see opset.py
 #define NOINLINE __attribute__((noinline))
 
 // a * b / 2**31 to nearest, ties upwards: gemmlowp's SaturatingRoundingDoublingHighMul but for a == b == INT32_MIN.
@@ -62,5 +63,9 @@ static NOINLINE void finish(const int32_t acc[4], const quant *q, int n, int8_t 
 static inline const quant *quant_at(const uint8_t *weights, uint32_t offset) {
     return (const quant *)(weights + offset);
 }
+
+#if defined(__ARM_FEATURE_DSP)
+#include "dsp.h"
+#endif
 
 #endif

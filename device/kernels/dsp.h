@@ -105,7 +105,7 @@ static NOINLINE void gather(const gatherer *g, int r, int c, int at) {
         for (int j = 0; j < taps; j++, ix += s->dx) {
             int first = ix < 0 ? -ix : 0, last = ix + run > s->iw ? s->iw - ix : run;
             const int8_t *from = image_row(g, iy, ix);
-            if (!from) {
+            if (!from || first > run || last < 0) {
                 first = last = run;
             }
             int8_t *a = out + first * s->ic, *b = out + last * s->ic, *end = out + run * s->ic;
@@ -149,7 +149,7 @@ static NOINLINE void gather4(const gatherer *g, int r, int c) {
     }
 }
 
-static int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
+static NOINLINE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
     int quads = (s->kh * s->kw * s->ic + 3) / 4, pixels = s->oh * s->ow;
     const int8_t *x = (const int8_t *)arena + s->x;
     const uint8_t *w = weights + s->w;
@@ -209,7 +209,7 @@ static int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *are
 // ---- dense ----------------------------------------------------------------------------------------------------------
 // Scratch: the row in 16 bits, and behind it in bytes where it does not lie in whole words.
 
-static int dsp_dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
+static NOINLINE int dsp_dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
     int quads = (int)(s->k + 3) / 4;
     const int8_t *x = (const int8_t *)arena + s->x;
     uint32_t *wide = (uint32_t *)(arena + s->s);
@@ -263,7 +263,7 @@ static NOINLINE void windows(const depthwise_step *s, const strips *p, const int
 }
 
 // In every strip: n rows from row `from` on become row `to` and the following, or zi.
-static void move_rows(uint32_t *plane, int strips, int tall, int to, int from, int n) {
+static NOINLINE void move_rows(uint32_t *plane, int strips, int tall, int to, int from, int n) {
     for (; strips > 0; strips--, plane += tall) {
         for (int i = 0; i < n; i++) {
             plane[to + i] = plane[from + i];
@@ -271,7 +271,7 @@ static void move_rows(uint32_t *plane, int strips, int tall, int to, int from, i
     }
 }
 
-static void fill_rows(uint32_t *plane, int strips, int tall, int to, int n, int zi) {
+static NOINLINE void fill_rows(uint32_t *plane, int strips, int tall, int to, int n, int zi) {
     for (; strips > 0; strips--, plane += tall) {
         for (int i = 0; i < n; i++) {
             plane[to + i] = (uint16_t)zi * 0x00010001u;
@@ -279,7 +279,7 @@ static void fill_rows(uint32_t *plane, int strips, int tall, int to, int n, int 
     }
 }
 
-static int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
+static NOINLINE int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
     int multiplier = s->oc / s->ic, span = (s->kh - 1) * s->dy + 1, wide = (s->ow - 1) * s->sx + (s->kw - 1) * s->dx + 1;
     int across = (wide + 7) / 4 * 2; // strips, as opset.py counts them
     int tall = 1536 / (2 * across), whole = (s->oh - 1) * s->sy + span + 1;
@@ -366,7 +366,7 @@ static int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_
 // The operand with the larger scale is halved, which is exact, so it is only shifted; a table has what the other adds.
 // Scratch: that table.
 
-static int dsp_sum(const add_step *s, const uint8_t *weights, uint8_t *arena) {
+static NOINLINE int dsp_sum(const add_step *s, const uint8_t *weights, uint8_t *arena) {
     int32_t *table = (int32_t *)(arena + s->s);
     int swap = s->mb != 1 << 30 || s->eb != 0, z = swap ? s->zb : s->za, m = swap ? s->mb : s->ma;
     int e = swap ? s->eb : s->ea, other = swap ? s->za : s->zb;
@@ -399,7 +399,7 @@ static inline uint32_t add_odd(uint32_t sums, uint32_t bytes) {
     return sums;
 }
 
-static int dsp_average_pool(const average_pool_step *s, const uint8_t *weights, uint8_t *arena) {
+static NOINLINE int dsp_average_pool(const average_pool_step *s, const uint8_t *weights, uint8_t *arena) {
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     (void)weights;

@@ -292,7 +292,7 @@ FUNCTION dsp_widen_dense
 // ---- one row by four channels: dense, and the last pixels of conv2d -------------------------------------------------
 // void dsp_row(const row *, const uint8_t *w): the frame is the row.
     .equ ROW_X, 0
-    .equ ROW_LOOP, 4  // as it comes: quads % 4 of a dense row, or 4 for an interleaved patch
+    .equ ROW_LOOP, 4  // as it comes: quads % 2 of a dense row, or 2 for an interleaved patch
     .equ ROW_CORRECTION, 8 // to every sum
     .equ ROW_END, 12  // of x
     .equ ROW_Y, 16
@@ -344,10 +344,8 @@ row_quad: // r12 = q, lr = w
     ldr pc, [sp, #ROW_LOOP]
     .p2align 2
 row_loops:
-    .word row_0 - row_loops + 1
-    .word row_1 - row_loops + 1
-    .word row_2 - row_loops + 1
-    .word row_3 - row_loops + 1
+    .word row_even - row_loops + 1
+    .word row_odd - row_loops + 1
     .word row_patch - row_loops + 1
 row_patch:
     ldr r8, [r12], #16
@@ -372,16 +370,12 @@ row_patch:
     cmp r12, r11
     bne row_patch
     b row_done
-row_0:
+row_even:
     DENSE_QUAD
-row_3:
-    DENSE_QUAD
-row_2:
-    DENSE_QUAD
-row_1:
+row_odd:
     DENSE_QUAD
     cmp r12, r11
-    bne row_0
+    bne row_even
 row_done:
     ldrd r12, r11, [sp, #ROW_Q]
     ldm r12!, {r4-r7, r10} // four multipliers, and the shifts in one word

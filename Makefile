@@ -36,6 +36,7 @@ generate: $(VENV)/dev ## write what follows from opset.py: C headers, field numb
 
 kernels: $(VENV)/dev ## build device/prebuilt from device/kernels (clang-22, lld-22, llvm-22) and device/whit/viper
 	@$(BIN)/python tools/build_kernels.py
+	@$(BIN)/python tools/build_harness.py
 
 sizes: $(VENV)/dev ## what whit itself takes of a board's memory
 	@$(BIN)/python tools/size_report.py

@@ -14,6 +14,7 @@
 
 import struct
 
+WIDENED = 1024  # a dense layer of more inputs has no scratch
 BOUNDED = 1  # step flag: weights >= -127, every shift >= 1 and |accumulator| < 2**29, proven by the packager
 
 _CONV = "x:a y:a w:w q:w s:s ih:H iw:H ic:H oh:H ow:H oc:H kh:B kw:B sy:B sx:B dy:B dx:B py:B px:B zi:b zo:b lo:b hi:b"
@@ -62,7 +63,7 @@ def _conv2d(f):
 def _depthwise(f):
     # Scratch: the padded image of one channel, a piece of it at a time if it is large. `row` values of 16 bits hold a
     # row with its padding and some to spare; there are all rows and one more, but at most 3 KB of them, and at least
-    # twice as many as a window spans.
+    # twice as many as a window spans. None where channels are multiplied.
     if not _windows(f) or not f["ic"] or f["oc"] % f["ic"]:
         return ()
     tall = (f["kh"] - 1) * f["dy"] + 2
@@ -72,14 +73,14 @@ def _depthwise(f):
         f["oh"] * f["ow"] * f["oc"],
         f["oc"] * f["kh"] * f["kw"],
         quant_bytes(f["oc"]),
-        max(4 * row * tall, min(2 * row * ((f["oh"] - 1) * f["sy"] + tall), 3072)),
+        max(4 * row * tall, min(2 * row * ((f["oh"] - 1) * f["sy"] + tall), 3072)) if f["oc"] == f["ic"] else 0,
     )
 
 
 def _dense(f):
-    # Scratch: one row of inputs in 32 bits, padded to quads.
+    # Scratch: one row of inputs in 32 bits, padded to quads, if it is not a long one.
     k, o = f["k"], f["o"]
-    return f["rows"] * k, f["rows"] * o, quad_bytes(o, k), quant_bytes(o), 16 * quads(k)
+    return f["rows"] * k, f["rows"] * o, quad_bytes(o, k), quant_bytes(o), 16 * quads(k) if k <= WIDENED else 0
 
 
 def _pool(f):

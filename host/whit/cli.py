@@ -19,6 +19,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from . import __version__, files
+from .emulate import CORES
 from .errors import WhitError
 
 Arguments = argparse.Namespace
@@ -264,6 +265,60 @@ def _verify(a: Arguments) -> int:
     return 1 if any(r.differing for r in results) else 0
 
 
+# bench
+
+
+def _bench_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("--core", choices=[core.name for core in CORES], help="default: every core")
+    p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
+    p.add_argument("--json", action="store_true", help="everything, for programs")
+
+
+def _bench(a: Arguments) -> int:
+    """Count the instructions that a model takes on emulated cores, beside those of CMSIS-NN where they are known.
+
+    With --core also by layer. Needs QEMU.
+    """
+    from .bench import bench
+    from .pack import pack
+
+    data = files.read(a.model)
+    if a.model.suffix != ".whit":
+        data = pack(data, a.model.name).blob
+    cores = [core for core in CORES if a.core in (None, core.name)]
+    reports = []
+    with _progress("counting") as progress:
+        for i, core in enumerate(cores):
+            progress(core.title, i, len(cores))
+            reports.append(bench(data, a.model.name, core, a.kernels))
+    if a.json:
+        shown = [report.to_json() for report in reports]
+        print(json.dumps(shown[0] if a.core else shown, indent=2))
+        return 0
+    print(f"{a.model.name}: {reports[0].macs:,} multiply-accumulates, {a.kernels} kernels, executed instructions")
+    table = _table("", "core", "instructions", "per MAC", "CMSIS-NN", "ratio")
+    for core, report in zip(cores, reports, strict=True):
+        ratio = f"{report.ratio:.3f}" if report.ratio else ""
+        table.add_row(core.title, f"{report.instructions:,}", *_per(report, report.macs), ratio)
+    _show(table)
+    if a.kernels == "viper":
+        print("of the interpreter's own work in calls between viper functions only a part is counted")
+    if a.core:
+        layers = _table("layers", "", "kernel", "shape", "instructions", "per unit", "CMSIS-NN", left=3)
+        for i, layer in enumerate(reports[0].layers):
+            layers.add_row(str(i), layer.kernel, layer.shape, f"{layer.instructions:,}", *_per(layer, layer.work))
+        print()
+        _show(layers)
+        print("a unit is a multiply-accumulate, or an output byte of a layer without any")
+    return 0
+
+
+def _per(counted: Any, units: int) -> tuple[str, str]:
+    """Instructions per unit, and CMSIS-NN's instructions, of a report or a layer."""
+    return f"{counted.instructions / units:.2f}" if units else "", f"{counted.cmsis_nn:,}" if counted.cmsis_nn else ""
+
+
 # demo
 
 
@@ -286,6 +341,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Arguments], int], Callable[[argparse.Ar
     "inspect": ("what a .whit file holds", _inspect, _inspect_arguments),
     "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
     "verify": ("compare with TensorFlow Lite Micro, byte for byte", _verify, _verify_arguments),
+    "bench": ("instructions on emulated cores, beside CMSIS-NN's", _bench, _bench_arguments),
     "demo": ("see it work: handwritten digits", _demo, _demo_arguments),
 }
 

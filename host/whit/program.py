@@ -41,13 +41,17 @@ class Step:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates, counted as the field counts them: padding included."""
-        v = self.values
-        if self.kernel == "conv2d":
-            return v["oh"] * v["ow"] * v["oc"] * v["kh"] * v["kw"] * v["ic"]
-        if self.kernel == "depthwise":
-            return v["oh"] * v["ow"] * v["oc"] * v["kh"] * v["kw"]
-        return v["rows"] * v["k"] * v["o"] if self.kernel == "dense" else 0
+        """Multiply-accumulates."""
+        return macs_of(self.kernel, self.values)
+
+
+def macs_of(kernel: str, f: dict[str, int]) -> int:
+    """Multiply-accumulates of a step with these fields, counted as the field counts them: padding included."""
+    if kernel == "conv2d":
+        return f["oh"] * f["ow"] * f["oc"] * f["kh"] * f["kw"] * f["ic"]
+    if kernel == "depthwise":
+        return f["oh"] * f["ow"] * f["oc"] * f["kh"] * f["kw"]
+    return f["rows"] * f["k"] * f["o"] if kernel == "dense" else 0
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,10 @@ def test_conv2d_touches_its_image_quads_and_scratch_for_patches():
 
 
 def test_depthwise_touches_planar_weights_and_scratch_for_one_channel():
-    assert extents("depthwise", CONV) == (4 * 5 * 3, 4 * 5 * 6, 6 * 9, 36 * 2, 2 * 12 * (4 + 4))
-    large = dict(CONV, ih=96, iw=96, oh=96, ow=96)
+    same = dict(CONV, oc=3)
+    assert extents("depthwise", same) == (4 * 5 * 3, 4 * 5 * 3, 3 * 9, 36, 4 * 12 * 4)
+    assert extents("depthwise", CONV) == (4 * 5 * 3, 4 * 5 * 6, 6 * 9, 36 * 2, 0)
+    large = dict(same, ih=96, iw=96, oh=96, ow=96)
     assert extents("depthwise", large)[4] == 3072
     wide = dict(large, iw=1000, ow=1000)
     assert extents("depthwise", wide)[4] == 4 * 1008 * 4
@@ -83,6 +85,7 @@ def test_depthwise_touches_planar_weights_and_scratch_for_one_channel():
 
 def test_dense_touches_its_rows_and_quads():
     assert extents("dense", dict(rows=2, k=9, o=5)) == (18, 10, 16 * 2 * 3, 72, 4 * 12)
+    assert [extents("dense", dict(rows=1, k=k, o=1))[4] for k in (1024, 1025)] == [4096, 0]
 
 
 def test_pools_touch_image_and_output():

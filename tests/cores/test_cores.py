@@ -78,7 +78,9 @@ def _model(data: bytes, name: str) -> list[tuple[Job, tuple[bytes, ...]]]:
     columns = _samples(packed, 1)
     expected = oracle.run(data, columns, name, len(packed.program.outputs))
     rows = zip(zip(*columns, strict=True), zip(*expected, strict=True), strict=True)
-    return [(Job(packed.blob, tuple(x.tobytes() for x in xs), deep=True), tuple(y.tobytes() for y in ys)) for xs, ys in rows]
+    return [
+        (Job(packed.blob, tuple(x.tobytes() for x in xs), deep=True), tuple(y.tobytes() for y in ys)) for xs, ys in rows
+    ]
 
 
 @pytest.mark.parametrize("name", MODELS)

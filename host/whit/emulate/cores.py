@@ -7,7 +7,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -30,22 +30,29 @@ STATUS = {  # of tools/harness/harness.c
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What is around a core: the map of its memory and a timer."""
+
+    isa: str  # of the harness
+    rom: int  # where it starts
+    memory: range  # the addresses for kernels and what they work on
+    timer: int = 0  # its address; 0 where there is none, or where it has none
+    timer_hz: int = 0  # 0: no instructions can be counted
+
+
+@dataclass(frozen=True)
 class Core:
-    """A core that QEMU emulates; what runs on it, its timer, and its map of memory."""
+    """A core that QEMU emulates, and what runs on it."""
 
     name: str
     title: str
     arch: str  # of the kernels
-    isa: str  # of the harness
     emulator: tuple[str, ...]
-    rom: int  # where it starts
-    memory: range  # the addresses for kernels and what they work on
-    timer: int  # its address; 0 where there is none or no address
-    timer_hz: int  # 0: no instructions can be counted
+    machine: Machine
 
-    def instructions(self, ticks: int) -> Fraction:
+    def instructions(self, ticks: int | Fraction) -> Fraction:
         """How many instructions the timer's ticks are, to within one tick."""
-        return Fraction(ticks * 10**9, self.timer_hz * NS_PER_INSTRUCTION)
+        return Fraction(ticks * 10**9, self.machine.timer_hz * NS_PER_INSTRUCTION)
 
 
 @dataclass(frozen=True)
@@ -66,28 +73,27 @@ ISAS = {
     "xtensa": Isa(94, 1 << 20, _ENTRY + _RETW_N, _ENTRY + 64 * _MULSH + _RETW_N),
 }
 
+_MPS2 = Machine("thumb", 0, range(0x20000C00, 0x20400000), 0x40000000, 25_000_000)
+_MPS2_M33 = Machine("thumb", 0x10000000, range(0x80000000, 0x81000000), 0x50000000, 20_000_000)
+_MICROBIT = Machine("thumb", 0, range(0x20000C00, 0x20004000))
+_VIRT = Machine("rv32", 0x80000000, range(0x81001000, 0x82000000), 0x0200BFF8, 10_000_000)
+_SIM = Machine("xtensa", 0xFE000000, range(1 << 20, 128 << 20))
 _ARM = "qemu-system-arm", "-M"
-_MPS2 = {"isa": "thumb", "rom": 0, "memory": range(0x20000C00, 0x20400000), "timer": 0x40000000, "timer_hz": 25_000_000}
-_MPS2_M33 = {"isa": "thumb", "rom": 0x10000000, "memory": range(0x80000000, 0x81000000), "timer": 0x50000000,
-             "timer_hz": 20_000_000}  # fmt: skip
-_RV32 = {"isa": "rv32", "rom": 0x80000000, "memory": range(0x81001000, 0x82000000), "timer": 0x0200BFF8,
-         "timer_hz": 10_000_000}  # fmt: skip
-_SIM = {"isa": "xtensa", "rom": 0xFE000000, "memory": range(1 << 20, 128 << 20), "timer": 0}
+_RV32 = "qemu-system-riscv32", "-M", "virt", "-bios", "none"
 _XTENSA = "qemu-system-xtensa", "-M", "sim", "-cpu"
 CORES = (
     # An M3 that takes the kernels of an M0+, and faults on an unaligned access as that would.
-    Core("m0plus", "Cortex-M0+", "armv6m", emulator=(*_ARM, "mps2-an385"), **_MPS2),
-    Core("m3", "Cortex-M3", "armv7m", emulator=(*_ARM, "mps2-an385"), **_MPS2),
-    Core("m4", "Cortex-M4", "armv7emsp", emulator=(*_ARM, "mps2-an386"), **_MPS2),
-    Core("m7", "Cortex-M7", "armv7emdp", emulator=(*_ARM, "mps2-an500"), **_MPS2),
-    Core("m33", "Cortex-M33", "armv7emsp", emulator=(*_ARM, "mps2-an505"), **_MPS2_M33),
-    Core("rv32", "RV32IMC", "rv32imc", emulator=("qemu-system-riscv32", "-M", "virt", "-bios", "none"), **_RV32),
-    Core("xtensa", "Xtensa LX", "xtensawin", emulator=(*_XTENSA, "de233_fpu"), timer_hz=40_000_000, **_SIM),
+    Core("m0plus", "Cortex-M0+", "armv6m", (*_ARM, "mps2-an385"), _MPS2),
+    Core("m3", "Cortex-M3", "armv7m", (*_ARM, "mps2-an385"), _MPS2),
+    Core("m4", "Cortex-M4", "armv7emsp", (*_ARM, "mps2-an386"), _MPS2),
+    Core("m7", "Cortex-M7", "armv7emdp", (*_ARM, "mps2-an500"), _MPS2),
+    Core("m33", "Cortex-M33", "armv7emsp", (*_ARM, "mps2-an505"), _MPS2_M33),
+    Core("rv32", "RV32IMC", "rv32imc", _RV32, _VIRT),
+    Core("xtensa", "Xtensa LX", "xtensawin", (*_XTENSA, "de233_fpu"), replace(_SIM, timer_hz=40_000_000)),
 )
 # Besides, for tests: a true Cortex-M0 with 16 KB of RAM and no timer of this kind, and another Xtensa.
-TRUE_M0 = Core("m0", "Cortex-M0", "armv6m", emulator=(*_ARM, "microbit"),
-               **_MPS2 | {"memory": range(0x20000C00, 0x20004000), "timer": 0, "timer_hz": 0})  # fmt: skip
-DC233C = Core("dc233c", "Xtensa LX", "xtensawin", emulator=(*_XTENSA, "dc233c"), timer_hz=10_000_000, **_SIM)
+TRUE_M0 = Core("m0", "Cortex-M0", "armv6m", (*_ARM, "microbit"), _MICROBIT)
+DC233C = Core("dc233c", "Xtensa LX", "xtensawin", (*_XTENSA, "dc233c"), replace(_SIM, timer_hz=10_000_000))
 
 _THUMB_VECTORS = 16
 _XTENSA_CODE, _XTENSA_SERVICES = 0x2000, 0x1100
@@ -102,29 +108,33 @@ def harness(isa: str) -> dict[str, dict]:
 
 def table(core: Core) -> dict[str, int]:
     """The addresses of the functions that the harness has for the function table: get_buffer and so on."""
-    labels, base = harness(core.isa)["harness"]["labels"], _code_address(core)
+    labels, base = harness(core.machine.isa)["harness"]["labels"], _code_address(core)
     return {name.removeprefix("table_"): base + at for name, at in labels.items() if name.startswith("table_")}
 
 
 def _code_address(core: Core) -> int:
-    return {"thumb": core.rom + 4 * _THUMB_VECTORS, "rv32": core.rom, "xtensa": _XTENSA_CODE}[core.isa]
+    return {"thumb": core.machine.rom + 4 * _THUMB_VECTORS, "rv32": core.machine.rom, "xtensa": _XTENSA_CODE}[
+        core.machine.isa
+    ]
 
 
 @cache
 def _elf(core: Core) -> bytes:
     """An executable of the harness for this core."""
-    parts = harness(core.isa)
+    parts = harness(core.machine.isa)
     code, labels = bytes.fromhex(parts["harness"]["code"]), parts["harness"]["labels"]
     base = _code_address(core)
     segments = {base: code}
-    if core.isa == "thumb":
+    if core.machine.isa == "thumb":
         handlers = [base + labels["entry"], *[base + labels["fault"]] * (_THUMB_VECTORS - 2)]
-        segments = {core.rom: struct.pack(f"<{_THUMB_VECTORS}I", ISAS[core.isa].stack_top, *handlers) + code}
-    elif core.isa == "xtensa":
+        segments = {
+            core.machine.rom: struct.pack(f"<{_THUMB_VECTORS}I", ISAS[core.machine.isa].stack_top, *handlers) + code
+        }
+    elif core.machine.isa == "xtensa":
         boot, places = bytes.fromhex(parts["boot"]["code"]), parts["boot"]["labels"]
         services = struct.pack("<4I", *(places[name] for name in _SERVICES))
-        segments |= {0: boot, core.rom: boot, _XTENSA_SERVICES: services}
-    return _elf_file(ISAS[core.isa].elf_machine, core.rom, segments)
+        segments |= {0: boot, core.machine.rom: boot, _XTENSA_SERVICES: services}
+    return _elf_file(ISAS[core.machine.isa].elf_machine, core.machine.rom, segments)
 
 
 def _elf_file(machine: int, entry: int, segments: dict[int, bytes]) -> bytes:
@@ -152,7 +162,7 @@ def emulate(core: Core, blocks: bytes) -> bytes:
         )
     with tempfile.TemporaryDirectory(prefix="whit-") as name:
         folder = Path(name)
-        (folder / "in").write_bytes(struct.pack("<I", core.timer) + blocks)
+        (folder / "in").write_bytes(struct.pack("<I", core.machine.timer) + blocks)
         (folder / "harness.elf").write_bytes(_elf(core))
         command = [*core.emulator, *FLAGS.split(), "-kernel", "harness.elf"]
         # ARM and RISC-V open the two files by their names, Xtensa takes its standard input and output.

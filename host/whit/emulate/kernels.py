@@ -62,22 +62,23 @@ class Kernels:
     """
 
     def __init__(self, core: Core) -> None:
-        self.core, self.block = core, Block(core.memory.start)
-        self.written = Block(core.memory.stop - _WRITTEN)
+        self.core, self.block = core, Block(core.machine.memory.start)
+        self.written = Block(core.machine.memory.stop - _WRITTEN)
         functions = table(core)
         entries = [functions["refuse"]] * _TABLE
         entries[0] = NONE
         for place, name in _PLACES.items():
             entries[place] = functions[name]
         self._table = self.block.put_words(*entries)
-        self.nothing = self._function(ISAS[core.isa].nothing, NONE)
-        self.lacking = self._function(ISAS[core.isa].lacking, NONE)
+        # What the others are measured by: see cores.Isa.
+        self.nothing = self.function(ISAS[core.machine.isa].nothing)
+        self.lacking = self.function(ISAS[core.machine.isa].lacking)
 
     @property
     def free(self) -> range:
         """The addresses that are left for jobs."""
         start = self.block.end
-        if len(self.core.memory) >= 1 << 20:
+        if len(self.core.machine.memory) >= 1 << 20:
             start += -start % _PAGE
         return range(start, self.written.address)
 
@@ -97,10 +98,11 @@ class Kernels:
         objects = [self._table if kind == mpy.FUNCTION_TABLE else NONE for kind in constants]
         return self.block.put_words(NONE, globals_, names, self.block.put_words(*objects))
 
-    def _function(self, code: bytes, context: int) -> int:
+    def function(self, code: bytes, context: int = NONE) -> int:
+        """The address of a function object with this machine code."""
         # An interpreter promises machine code no more than a multiple of 4.
         at = self.block.put(bytes(4) + code) + 4
-        return self.block.put_words(NONE, context, NONE, at | (self.core.isa == "thumb"))
+        return self.block.put_words(NONE, context, NONE, at | (self.core.machine.isa == "thumb"))
 
 
 class Native(Kernels):
@@ -109,7 +111,7 @@ class Native(Kernels):
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         (code,) = _read(f"whit_native_{core.arch}.mpy").viper_functions()
-        self._run = self._function(code, self._module(NONE, NONE))
+        self._run = self.function(code, self._module(NONE, NONE))
 
     def calls(self, steps: bytes, buffers: Buffers, apart: bool) -> list[tuple[int, list[int]]]:
         edges = [(at, at + size) for at, size, _ in _records(steps)] if apart else [(0, len(steps))]
@@ -152,7 +154,7 @@ class Viper(Kernels):
         names = self.block.put(struct.pack(f"<{len(module.names)}H", *range(len(module.names))))
         context = self._module(names, globals_at, module.constants)
         for value, code in zip(defined, codes, strict=True):
-            self._objects[id(value)] = self._function(code, context)
+            self._objects[id(value)] = self.function(code, context)
         objects = {key: self._object(v) for key, v in python.items() if isinstance(v, int | array | types.FunctionType)}
         self.block.write_words(globals_at, *(objects.get(name or "", NONE) for name in module.names))
         self._modules[name] = objects

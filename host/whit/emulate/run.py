@@ -75,10 +75,12 @@ def run(core: Core, kernels: str, jobs: Sequence[Job]) -> list[Result]:
         kernel_set.prepare(steps)
     layouts = [_lay_out(kernel_set, *each) for each in zip(range(len(jobs)), jobs, parts, strict=True)]
     if any(layout.block.end > kernel_set.free.stop for layout in layouts):
-        raise WhitError(f"the model does not fit the {len(core.memory):,} bytes of RAM of the emulated {core.title}")
-    measures = _measures(kernel_set)
-    written = emulate(core, b"".join(each.stream() for each in (kernel_set, measures, *layouts)))
-    meter, at, results = _Meter(core, *measures.records(written)), measures.size, []
+        raise WhitError(
+            f"the model does not fit the {len(core.machine.memory):,} bytes of RAM of the emulated {core.title}"
+        )
+    measures = lay_out_calls(kernel_set, (kernel_set.nothing, kernel_set.lacking))
+    written = emulate(core, kernel_set.stream() + b"".join(layout.stream() for layout in (measures, *layouts)))
+    meter, at, results = Meter(core, *measures.records(written)), measures.size, []
     for job, layout in zip(jobs, layouts, strict=True):
         results.append(layout.result(job, meter, written[at : at + layout.size]))
         at += layout.size
@@ -93,7 +95,7 @@ def fits(core: Core, kernels: str, job: Job) -> bool:
 
 
 @dataclass(frozen=True)
-class _Record:
+class Record:
     """What the harness wrote of a call."""
 
     ticks: int
@@ -102,7 +104,7 @@ class _Record:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """A block with calls in it, and where in it the arena is."""
 
     block: Block
@@ -117,24 +119,24 @@ class _Layout:
     def stream(self) -> bytes:
         return self.block.stream(self.calls, self.count)
 
-    def records(self, written: bytes) -> list[_Record]:
+    def records(self, written: bytes) -> list[Record]:
         start = self.calls - self.block.address
         found = _CALL.iter_unpack(written[start : start + self.count * _CALL.size])
-        return [_Record(*fields[6:]) for fields in found]
+        return [Record(*fields[6:]) for fields in found]
 
-    def result(self, job: Job, meter: _Meter, written: bytes) -> Result:
+    def result(self, job: Job, meter: Meter, written: bytes) -> Result:
         records = self.records(written)
         expected, start = bytearray(self.block.contents()), self.calls - self.block.address
         for same in (self.arena, slice(start, start + self.count * _CALL.size)):
             expected[same] = written[same]
         if written != expected:
-            raise WhitError("a kernel wrote outside its arena")
+            raise WhitError(f"the kernels wrote outside the arena on the emulated {meter.core.title}")
         arena, ports = written[self.arena], describe(job.blob)["outputs"]
         outputs = tuple(arena[p["offset"] : p["offset"] + prod(p["shape"])] for p in ports)
         return Result(outputs, tuple(map(meter.instructions, records)), records[-1].crc32)
 
 
-def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes, bytes]) -> _Layout:
+def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes, bytes]) -> Layout:
     block = Block(kernels.free.start)
     places = [block.put(data) for data in parts]
     frames = _FRAMES if job.deep else 0
@@ -146,25 +148,25 @@ def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes,
     heads = [(function, len(args), block.put_words(*args), frames) for function, args in calls]
     records = b"".join(_CALL.pack(*head, *span, 0, 0, 0) for head, span in zip(heads, spans, strict=True))
     start = places[2] - block.address
-    return _Layout(block, block.put(records), len(calls), slice(start, start + len(parts[2])))
+    return Layout(block, block.put(records), len(calls), slice(start, start + len(parts[2])))
 
 
-def _measures(kernels: Kernels) -> _Layout:
-    """Calls that show what a call takes, and a trap."""
+def lay_out_calls(kernels: Kernels, functions: Sequence[int]) -> Layout:
+    """Calls of functions that take no arguments."""
     block = Block(kernels.free.start)
-    records = b"".join(_CALL.pack(function, 0, *[0] * 7) for function in (kernels.nothing, kernels.lacking))
-    return _Layout(block, block.put(records), 2, slice(0))
+    records = b"".join(_CALL.pack(function, *[0] * 8) for function in functions)
+    return Layout(block, block.put(records), len(functions), slice(0))
 
 
-class _Meter:
-    """Ticks to instructions."""
+class Meter:
+    """Ticks to instructions, by what was measured of two functions of kernels.py: `nothing` and `lacking`."""
 
-    def __init__(self, core: Core, nothing: _Record, lacking: _Record) -> None:
+    def __init__(self, core: Core, nothing: Record, lacking: Record) -> None:
         self.core, self.nothing = core, nothing.ticks
         self.trap = Fraction(0)  # in ticks, beyond the one instruction
         if lacking.emulated:
             self.trap = Fraction(lacking.ticks - nothing.ticks, lacking.emulated) - 1 / core.instructions(1)
 
-    def instructions(self, record: _Record) -> int:
+    def instructions(self, record: Record) -> int:
         ticks = record.ticks - self.nothing - record.emulated * self.trap
-        return round(self.core.instructions(ticks)) if self.core.timer_hz else 0
+        return round(self.core.instructions(ticks)) if self.core.machine.timer_hz else 0

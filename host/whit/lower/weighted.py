@@ -89,7 +89,11 @@ def _depthwise_conv_2d(low: Lowering, op: Operator) -> None:
         raise low.error(f"weights {shape} over {channels} channels are not supported", "export the model again")
     values = windows(low, op, x, y, (shape[1], shape[2]))
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
-    low.add_step("depthwise", values, {"x": source, "y": result}, {"w": weights.tobytes(), "q": quant}, flags)
+    places = {"x": source, "y": result}
+    if channels == 1 and len(weights) > 1:  # every output channel reads the one input channel: a convolution
+        low.add_step("conv2d", values, places, {"w": layout.quad_blocks(weights), "q": quant}, flags)
+    else:
+        low.add_step("depthwise", values, places, {"w": weights.tobytes(), "q": quant}, flags)
 
 
 @operator("FULLY_CONNECTED")

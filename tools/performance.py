@@ -1,0 +1,89 @@
+"""Write the tables of docs/performance.md: instructions of the models of MLPerf Tiny, whole and by layer.
+
+python tools/performance.py MODELS             write them; MODELS is the folder with the .tflite files
+python tools/performance.py MODELS --check     exit 1 where they are not what is written
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from build_kernels import ROOT
+from generate_format import between
+from whit import files
+from whit.bench import Layer, Report, bench
+from whit.emulate import CORES
+from whit.pack import pack
+
+PAGE = ROOT / "docs/performance.md"
+MODELS = "kws_ref_model", "vww_96_int8", "pretrainedResnet_quant", "ad01_int8"
+# The least that a core can take, per multiply-accumulate and per output byte: the multiplications alone, requantizing
+# and storing. A Cortex-M4 multiplies two pairs in an instruction; a Cortex-M0+ takes two pixels in one and six more
+# instructions to keep their sums apart for each four, but one a pair in a dense layer, which has no second pixel.
+FLOORS = {"m4": (0.5, 0.5, 6), "m0plus": (1.75, 2.0, 16)}
+
+
+def floor(layer: Layer, core: str) -> int | None:
+    """Instructions that a layer cannot go below on `core`."""
+    if layer.kernel not in ("conv2d", "depthwise", "dense"):
+        return None
+    two_pixels, one, per_output = FLOORS[core]
+    return round(layer.work * (one if layer.kernel == "dense" else two_pixels) + layer.outputs * per_output)
+
+
+def whole(reports: list[list[Report]]) -> str:
+    """One row per model, two columns per core: instructions, and their ratio to CMSIS-NN's."""
+    names = [core.title for core in CORES]
+    lines = ["| model | MACs | " + " | ".join(names) + " |", "|---|" + "--:|" * (len(names) + 1)]
+    for row in reports:
+        cells = [f"{r.instructions:,}" + (f" ({r.ratio:.3f})" if r.ratio else "") for r in row]
+        lines.append(f"| {row[0].model} | {row[0].macs:,} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def layers(reports: list[list[Report]]) -> str:
+    """A table per model: equal layers in one row, instructions of one of them."""
+    text = ""
+    for row in reports:
+        text += f"\n### {row[0].model}\n\n| | layer | work | M4 | floor | CMSIS-NN | M0+ | floor | CMSIS-NN |\n"
+        text += "|--:|---|" + "--:|" * 7 + "\n"
+        chosen = {r.core: r.layers for r in row if r.core in FLOORS}
+        pairs = list(zip(*(chosen[core] for core in FLOORS), strict=True))
+        counts = Counter((m4.kernel, m4.shape) for m4, _ in pairs)
+        shown = set()
+        for pair in pairs:
+            key = pair[0].kernel, pair[0].shape
+            if key in shown:
+                continue
+            shown.add(key)
+            cells = [f"{counts[key]} x" if counts[key] > 1 else "", f"{key[0]} {key[1]}", f"{pair[0].work:,}"]
+            for core, layer in zip(FLOORS, pair, strict=True):
+                least = floor(layer, core)
+                cells += [f"{layer.instructions:,}", f"{least:,}" if least else ""]
+                cells += [f"{layer.cmsis_nn:,}" if layer.cmsis_nn else ""]
+            text += f"| {' | '.join(cells)} |\n"
+    return text
+
+
+def page(text: str, folder: Path) -> str:
+    """The page with its tables measured anew."""
+    reports = []
+    for name in MODELS:
+        blob = pack((folder / f"{name}.tflite").read_bytes(), name).blob
+        reports.append([bench(blob, name, core) for core in CORES])
+    return between(between(text, "whole", whole(reports)), "layers", layers(reports))
+
+
+def main() -> int:
+    folder, old = Path(sys.argv[1]), PAGE.read_text()
+    new = page(old, folder)
+    if "--check" in sys.argv:
+        return int(new != old)
+    files.write(PAGE, new.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

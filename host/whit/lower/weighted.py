@@ -50,13 +50,19 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
     if len(bias) != channels or y.shape[-1:] != (channels,):
         raise low.error(f"has {len(bias)} biases and {channels} channels for the output {y.shape}", "export it again")
     folded = bias - x.zero_point * weights.sum(1, dtype=np.int64)
+    pairs = _multipliers(low, x, w, y, axis)
+    multiplier = np.array([m for m, _ in pairs], np.int64)
+    shift = np.array([e for _, e in pairs], np.int64)
+    # A channel without weights is a constant, to which training leaves tiny scales and huge biases: (1/4) * 4 of it
+    # keeps the step bounded.
+    dead = ~weights.any(1)
+    constant = fp.clamp8(fp.wrap32(fp.requantize(fp.wrap32(folded), multiplier, shift) + y.zero_point)) - y.zero_point
+    folded = np.where(dead, 4 * constant, folded)
+    multiplier, shift = np.where(dead, 1 << 30, multiplier), np.where(dead, 1, shift)
     reach = np.abs(folded) + 128 * np.abs(weights.astype(np.int64)).sum(1)
     if low.op.kind == "FULLY_CONNECTED":  # dense_blocks() stores even k as w + 128 and takes x - 128 for odd k
         folded = folded + 128 * weights[:, 1::2].sum(1, dtype=np.int64)
         reach = np.abs(folded) + 256 * 256 * weights.shape[1]
-    pairs = _multipliers(low, x, w, y, axis)
-    multiplier = np.array([m for m, _ in pairs], np.int64)
-    shift = np.array([e for _, e in pairs], np.int64)
     bounded = bool((weights >= -127).all() and (shift >= 1).all() and (reach < 1 << 29).all())
     quant = layout.quant_blocks(fp.wrap32(folded), multiplier, shift)
     return weights, quant, opset.BOUNDED if bounded else 0

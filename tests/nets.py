@@ -47,11 +47,15 @@ class Net:
         return write_tflite(self.graph(inputs, outputs))
 
     def weights(self, shape, axis, scale, values="random", per_channel=True) -> int:
-        """int8 weights: "random" in [-127, 127], or "extreme": only -128 and 127."""
-        if values == "extreme":
-            data = self.rng.choice(np.array([-128, 127], np.int8), shape)
+        """int8 weights: "random" in [-127, 127], "extreme": only -128 and 127, "large": only -127 and 127, or "sparse":
+        random, but none in every other channel.
+        """
+        if values in ("extreme", "large"):
+            data = self.rng.choice(np.array([-128 if values == "extreme" else -127, 127], np.int8), shape)
         else:
             data = self.rng.integers(-127, 128, shape).astype(np.int8)
+        if values == "sparse":
+            np.moveaxis(data, axis, 0)[1::2] = 0
         n = shape[axis] if per_channel else 1
         scales = (scale * self.rng.uniform(0.5, 1.5, n)).astype(np.float32) if n > 1 else np.array([scale], np.float32)
         return self.tensor(shape, Quantization(scales, np.zeros(n, np.int64), axis), "int8", data)

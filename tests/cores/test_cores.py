@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
+from binascii import crc32
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from whit import oracle, reference
+from whit.device import check, opset
+from whit.device import format as blob_format
 from whit.emulate import CORES, Core, Job, run
 from whit.emulate.cores import DC233C, TRUE_M0
 from whit.emulate.run import fits
@@ -70,6 +74,29 @@ def test_case_tables(core: Core, kernels: str):
     print(f"\n{core.name}, {kernels}: {ran} runs, {differing} differ")
     assert not differing
     assert ran > 0.9 * sum(map(len, _cases().values()))
+
+
+def _unbounded(job: Job) -> Job:
+    """The same file without the packager's promise that fast paths ask for."""
+    blob = bytearray(job.blob)
+    _, sections, _ = check.check("job", memoryview(blob))
+    at, size = sections[blob_format.STEPS]
+    end = at + size
+    while at < end:
+        blob[at + 1] &= ~opset.BOUNDED
+        at += blob[at + 2] | blob[at + 3] << 8
+    blob[4:8] = crc32(blob[8:]).to_bytes(4, "little")
+    return replace(job, blob=bytes(blob))
+
+
+@pytest.mark.parametrize("core", (TRUE_M0, *CORES, DC233C), ids=lambda core: core.name)
+def test_case_tables_unbounded(core: Core):
+    """Every case of a kernel with weights, by the paths for any weights."""
+    _need(core)
+    cases = [case for name in ("conv2d", "depthwise", "dense") for case in _cases()[f"test_{name}"]]
+    fitting = [(_unbounded(job), want) for job, want in cases if fits(core, "native", job)]
+    got = run(core, "native", [job for job, _ in fitting])
+    assert [have.outputs for have in got] == [want for _, want in fitting]
 
 
 @cache

@@ -19,6 +19,12 @@ CASES = {
     "33": dict(shape=(1, 33)),
     "to_itself": dict(same=True, a=(0.05, 4), y=(0.11, 4)),
     "large": dict(shape=(1, 9, 11, 7), a=(0.031, 3), b=(0.029, -9)),
+    "large_relu": dict(shape=(1, 513), act=RELU, y=(0.1, -20)),
+    "large_relu_low": dict(shape=(1, 600), act=RELU, y=(0.1, -128)),
+    "large_relu6": dict(shape=(1, 512), act=RELU6, y=(0.05, -128)),
+    "large_far_scales": dict(shape=(1, 700), a=(0.0001, 5), b=(0.5, -128), y=(0.6, 3)),
+    "large_saturating": dict(shape=(1, 520), y=(0.002, 0)),
+    "large_to_itself": dict(shape=(1, 512), same=True, a=(0.05, 4), y=(0.11, 4)),
 }
 
 

@@ -460,8 +460,8 @@ FUNCTION dsp_load
     bne 1b
     pop {r4-r11, pc}
 
-// void dsp_strips_1, _2(const strips *): a 3x3 window with stride 1 or 2 over `rows` output rows; the frame is the
-// struct but for the weights, which are in r0 ... r5: of each kernel row (w0, w1) and (w1, w2).
+// void dsp_strips(const strips *): a 3x3 window with stride 1 or 2 over `rows` output rows; the frame is the struct but
+// for the weights, which are in r0 ... r5: of each kernel row (w0, w1) and (w1, w2).
 // Stride 1 makes two rows by two columns in 63 instructions, stride 2 two rows by one column in 38.
     .equ STRIPS_BIAS, 0
     .equ STRIPS_M, 4 // doubled
@@ -478,74 +478,68 @@ FUNCTION dsp_load
     .equ STRIPS_ROWS, 48
     .equ STRIPS_LO, 52
     .equ STRIPS_HI, 56
-    .equ STRIPS_CLAMP, 60  // as it comes, whether to clamp; then 0 or the code
-    .equ STRIPS_STORE, 64  // the code that stores what is left of two rows by two columns, or the clamp before it
-    .equ STRIPS_AFTER, 68  // where the clamp goes
-    .equ STRIPS_FRAME, 72
+    .equ STRIPS_CLAMP, 60  // whether to
+    .equ STRIPS_STRIDE, 64
+    .equ STRIPS_STORE, 68  // the code that stores what is left of two rows by two columns, or the clamp before it
+    .equ STRIPS_AFTER, 72  // where the clamp goes
+    .equ STRIPS_FRAME, 76
 
-.macro STRIPS_HEAD stride
-FUNCTION dsp_strips_\stride
+FUNCTION dsp_strips
     push {r4-r11, lr}
     sub sp, #STRIPS_FRAME
     add r12, r0, #24
     ldm r12!, {r2-r9}
     stm sp, {r2-r9}
-    ldm r12, {r2-r9}
-    cmp r9, #0
-    beq 1f
-    adr r9, strips_clamp_\stride
-    adds r9, #1
-1:  add r12, sp, #32
-    stm r12, {r2-r9}
+    ldm r12, {r2-r10}
+    add r12, sp, #32
+    stm r12, {r2-r10}
     ldm r0, {r0-r5}
-strips_column_\stride:
+strips_column:
     ldr r6, [sp, #STRIPS_PLANE]
     ldrd r8, r9, [sp, #STRIPS_PITCH] // pitch, y
     ldrd r11, r10, [sp, #STRIPS_LEFT] // left, rows
+    ldr r12, [sp, #STRIPS_STRIDE]
     add r7, r6, r8
     str r7, [sp, #STRIPS_PLANE]
     str r9, [sp, #STRIPS_OUT]
     bic r9, r10, #1
-    add r9, r6, r9, lsl #(\stride + 1)
+    lsl r9, r9, r12
+    add r9, r6, r9, lsl #1
     str r9, [sp, #STRIPS_END]
     cmp r10, #1
     ite eq
     moveq r10, #1
     movne r10, #0
-strips_choose_\stride: // r10: only one row is left, r11: columns left
+strips_choose: // r10: one row is left, r11: columns left
     cmp r11, #1
     it eq
     orreq r10, r10, #2
-    adr r8, strips_stores_\stride
-    ldr r9, [r8, r10, lsl #2]
-    add r9, r9, r8
-    str r9, [sp, #STRIPS_AFTER]
-    ldr r8, [sp, #STRIPS_CLAMP]
-    cmp r8, #0
+    ldrd r12, r8, [sp, #STRIPS_CLAMP] // clamp, stride
+    adr r11, strips_code
+    mov r9, r11
+    cmp r8, #2
     it eq
-    moveq r8, r9
+    addeq r9, r9, #24
+    ldr r8, [r9, r10, lsl #2]
+    add r8, r8, r11
+    str r8, [sp, #STRIPS_AFTER]
+    cmp r12, #0
+    itt ne
+    ldrne r8, [r9, #16]
+    addne r8, r8, r11
     str r8, [sp, #STRIPS_STORE]
-.endm
+    ldr r9, [r9, #20]
+    add r9, r9, r11
+    bx r9
+    .p2align 2
+strips_code:
+    .irp code, strips_2x2, strips_1x2, strips_2x1, strips_1x1, strips_clamp_1, strips_rows_1
+    .word \code - strips_code + 1
+    .endr
+    .irp code, strips_2, strips_1, strips_2, strips_1, strips_clamp_2, strips_rows_2
+    .word \code - strips_code + 1
+    .endr
 
-.macro STRIPS_TAIL stride
-    ldr r8, [sp, #STRIPS_END]
-    cmp r6, r8
-    bne strips_rows_\stride
-    ldrd r11, r10, [sp, #STRIPS_LEFT]
-    ands r10, r10, #1
-    bne strips_choose_\stride
-strips_next_\stride:
-    ldr r8, [sp, #STRIPS_COLUMN]
-    ldrd r9, r11, [sp, #STRIPS_Y]
-    add r9, r9, r8, lsl #(2 - \stride)
-    subs r11, r11, #(3 - \stride)
-    strd r9, r11, [sp, #STRIPS_Y]
-    bgt strips_column_\stride
-    add sp, #STRIPS_FRAME
-    pop {r4-r11, pc}
-.endm
-
-    STRIPS_HEAD 1
 strips_rows_1: // r8, r9 the upper row, r10, r11 the lower
     ldr r8, [sp, #STRIPS_BIAS]
     ldrd r12, lr, [r6], #8
@@ -594,12 +588,6 @@ strips_clamp_1:
     CLAMP r10, r12, lr
     CLAMP r11, r12, lr
     ldr pc, [sp, #STRIPS_AFTER]
-    .p2align 2
-strips_stores_1:
-    .word strips_2x2 - strips_stores_1 + 1
-    .word strips_1x2 - strips_stores_1 + 1
-    .word strips_2x1 - strips_stores_1 + 1
-    .word strips_1x1 - strips_stores_1 + 1
 strips_1x2:
     ldrd r12, lr, [sp, #STRIPS_OUT] // out, column
     strb r9, [r12, lr]
@@ -607,7 +595,7 @@ strips_1x2:
 strips_1x1:
     ldr r12, [sp, #STRIPS_OUT]
 1:  strb r8, [r12]
-    b strips_next_1
+    b strips_next
 strips_2x1:
     ldrd lr, r12, [sp, #STRIPS_ROW] // row, out
     strb r8, [r12]
@@ -624,9 +612,26 @@ strips_2x2:
     strb r11, [r12, lr]
     add r12, r12, r8
 1:  str r12, [sp, #STRIPS_OUT]
-    STRIPS_TAIL 1
+    ldr r8, [sp, #STRIPS_END]
+    cmp r6, r8
+    bne strips_rows_1
+strips_done: // no two rows are left
+    ldrd r11, r10, [sp, #STRIPS_LEFT]
+    ands r10, r10, #1
+    bne strips_choose
+strips_next:
+    ldrd r9, r11, [sp, #STRIPS_Y]
+    ldr r8, [sp, #STRIPS_COLUMN]
+    ldr r12, [sp, #STRIPS_STRIDE]
+    rsb r12, r12, #3 // columns at once
+    mla r9, r8, r12, r9
+    subs r11, r11, r12
+    strd r9, r11, [sp, #STRIPS_Y]
+    bgt strips_column
+    add sp, #STRIPS_FRAME
+    pop {r4-r11, pc}
 
-    STRIPS_HEAD 2
+
 strips_rows_2: // r8 the upper row, r9 the lower
     ldr r8, [sp, #STRIPS_BIAS]
     ldm r6, {r10-r12, lr}
@@ -655,52 +660,45 @@ strips_clamp_2:
     CLAMP r8, r10, r11
     CLAMP r9, r10, r11
     ldr pc, [sp, #STRIPS_AFTER]
-    .p2align 2
-strips_stores_2:
-    .word strips_2 - strips_stores_2 + 1
-    .word strips_1 - strips_stores_2 + 1
-    .word strips_2 - strips_stores_2 + 1
-    .word strips_1 - strips_stores_2 + 1
 strips_1:
     ldr r12, [sp, #STRIPS_OUT]
     strb r8, [r12]
-    b strips_next_2
+    b strips_next
 strips_2:
     ldr r12, [sp, #STRIPS_OUT]
     strb r8, [r12]
     strb r9, [r12, lr]
     add r12, r12, lr, lsl #1
     str r12, [sp, #STRIPS_OUT]
-    STRIPS_TAIL 2
+    ldr r8, [sp, #STRIPS_END]
+    cmp r6, r8
+    bne strips_rows_2
+    b strips_done
 
 // ---- add ------------------------------------------------------------------------------------------------------------
-// void dsp_add(const sum *): y = clamp(requantize(table[a] + (b << 19))), 10 instructions per element; n is not 0.
+// void dsp_add(const sum *): y = clamp(requantize(table_a[a] + table_b[b])), 13 instructions per element; n is not 0.
 .macro ADD_ONE
     ldrb r11, [r0], #1
-    ldrsb r12, [r1], #1
+    ldrb r12, [r1], #1
     ldr r11, [r4, r11, lsl #2]
-    add r11, r11, r12, lsl #19
-    REQUANTIZE r11, r5, r6, r7
+    ldr r12, [r5, r12, lsl #2]
+    add r11, r11, r12
+    REQUANTIZE r11, r6, r7, r8
 .endm
 
 FUNCTION dsp_add
     push {r4-r11, lr}
-    ldm r0, {r0-r10} // a, b, y, end of y, table, m doubled, e, zo, lo, hi, whether to clamp
-    cmp r10, #0
-    bne 3f
-    subs r10, r3, r2
-    lsls r10, r10, #31
+    ldm r0, {r0-r11} // a, b, y, end of y, tables of a and b, m doubled, e, zo, lo, hi, whether to clamp
+    cmp r11, #0
     bne 2f
 1:  ADD_ONE
-    strb r11, [r2], #1
-2:  ADD_ONE
     strb r11, [r2], #1
     cmp r2, r3
     bne 1b
     pop {r4-r11, pc}
-3:  ADD_ONE
-    CLAMP r11, r8, r9
+2:  ADD_ONE
+    CLAMP r11, r9, r10
     strb r11, [r2], #1
     cmp r2, r3
-    bne 3b
+    bne 2b
     pop {r4-r11, pc}

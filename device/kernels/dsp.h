@@ -48,13 +48,13 @@ typedef struct {
     const int16_t *end, *plane;
     int32_t pitch;
     int8_t *y;
-    int32_t left, rows, lo, hi, clamp;
+    int32_t left, rows, lo, hi, clamp, stride;
 } strips;
 
 typedef struct {
     const int8_t *a, *b;
     int8_t *y, *end;
-    const int32_t *table;
+    const int32_t *table_a, *table_b;
     int32_t m, e, zo, lo, hi, clamp;
 } sum;
 
@@ -65,8 +65,7 @@ void dsp_widen1(uint32_t *d, const uint32_t *x, int quads);
 void dsp_spread4(uint32_t *d, const int8_t *x, int step, int n, int k);
 int32_t dsp_widen_dense(uint32_t *d, const uint32_t *x, int quads);
 void dsp_load(const load *);
-void dsp_strips_1(const strips *);
-void dsp_strips_2(const strips *);
+void dsp_strips(const strips *);
 void dsp_add(const sum *);
 
 // Hardly any time is spent here, nor in the plain C on a core that has this, which so takes no more room than it must.
@@ -170,10 +169,15 @@ GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena
 }
 
 // ---- dense ----------------------------------------------------------------------------------------------------------
+enum { WIDENED = 1024 }; // as in opset.py: a longer row has no scratch
+
 // Scratch: the row in 16 bits, and behind it in bytes where it does not lie in whole words.
 
 GLUE int dsp_dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
     int quads = (int)(s->k + 3) / 4;
+    if (s->k > WIDENED) {
+        return 0;
+    }
     const int8_t *x = (const int8_t *)arena + s->x;
     uint32_t *wide = (uint32_t *)(arena + s->s);
     row y = {
@@ -235,6 +239,7 @@ GLUE int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t 
     p.lo = s->lo;
     p.hi = s->hi;
     p.clamp = is_clamped(s->lo, s->hi);
+    p.stride = stride;
     uint32_t *plane = (uint32_t *)(arena + s->s);
     const int8_t *w = (const int8_t *)weights + s->w;
     set_rows(&l, plane, 0, -1, tall);
@@ -267,35 +272,29 @@ GLUE int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t 
             p.plane = (const int16_t *)plane;
             p.y = (int8_t *)arena + s->y + r * p.row + o;
             p.left = s->ow;
-            if (stride == 1) {
-                dsp_strips_1(&p);
-            } else {
-                dsp_strips_2(&p);
-            }
+            dsp_strips(&p);
         }
     }
     return 1;
 }
 
 // ---- add ------------------------------------------------------------------------------------------------------------
-// The operand with the larger scale is halved, which is exact, so it is only shifted; a table has what the other adds.
-// Scratch: that table.
+// Scratch: what each value of each operand adds, where enough elements make the tables worth it.
 
 GLUE int dsp_sum(const add_step *s, const uint8_t *weights, uint8_t *arena) {
-    int32_t *table = (int32_t *)(arena + s->s);
-    int swap = s->mb != 1 << 30 || s->eb != 0, z = swap ? s->zb : s->za, m = swap ? s->mb : s->ma;
-    int e = swap ? s->eb : s->ea, other = swap ? s->za : s->zb;
+    int32_t *a = (int32_t *)(arena + s->s), *b = a + 256;
     (void)weights;
-    if (s->n < 512 || (swap && (s->ma != 1 << 30 || s->ea != 0)) || e < 0 || s->eo < 1 || s->mo < 1 << 30) {
+    if (s->n < 512 || s->eo < 1 || s->mo < 1 << 30) {
         return 0;
     }
     for (int v = -128; v < 128; v++) {
-        table[v & 255] = requantize((v - z) * (1 << 20), m, e) - other * (1 << 19);
+        a[v & 255] = requantize((v - s->za) * (1 << 20), s->ma, s->ea);
+        b[v & 255] = requantize((v - s->zb) * (1 << 20), s->mb, s->eb);
     }
-    const int8_t *a = (const int8_t *)arena + s->a, *b = (const int8_t *)arena + s->b;
     int8_t *y = (int8_t *)arena + s->y;
     sum p = {
-        swap ? b : a, swap ? a : b, y, y + s->n, table, s->mo << 1, s->eo, s->zo, s->lo, s->hi, is_clamped(s->lo, s->hi),
+        (const int8_t *)arena + s->a, (const int8_t *)arena + s->b, y, y + s->n, a, b, s->mo << 1, s->eo, s->zo, s->lo,
+        s->hi, is_clamped(s->lo, s->hi),
     };
     dsp_add(&p);
     return 1;

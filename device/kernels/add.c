@@ -9,7 +9,9 @@ static COLD int32_t operand(int value, int zero, int32_t m, int e) {
 
 static void add(const add_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef ADD_FAST
-    if (ADD_FAST(s, weights, arena)) return;
+    if (ADD_FAST(s, weights, arena)) {
+        return;
+    }
 #endif
     const int8_t *a = (const int8_t *)arena + s->a, *b = (const int8_t *)arena + s->b;
     int8_t *y = (int8_t *)arena + s->y;

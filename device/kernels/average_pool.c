@@ -17,7 +17,9 @@ static COLD int mean_of(int32_t sum, int32_t count) {
 
 static void average_pool(const average_pool_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef AVERAGE_POOL_FAST
-    if (AVERAGE_POOL_FAST(s, weights, arena)) return;
+    if (AVERAGE_POOL_FAST(s, weights, arena)) {
+        return;
+    }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;

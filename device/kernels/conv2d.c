@@ -125,7 +125,9 @@ static PLAIN void group_sums(const patch_value *x, const int8_t *w, int quads, i
 
 static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef CONV2D_FAST
-    if (s->flags & STEP_BOUNDED && CONV2D_FAST(s, weights, arena)) return;
+    if (s->flags & STEP_BOUNDED && CONV2D_FAST(s, weights, arena)) {
+        return;
+    }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;

@@ -26,7 +26,9 @@ static PLAIN void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32
 
 static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef DENSE_FAST
-    if (s->flags & STEP_BOUNDED && s->k <= WIDENED && DENSE_FAST(s, weights, arena)) return;
+    if (s->flags & STEP_BOUNDED && s->k <= WIDENED && DENSE_FAST(s, weights, arena)) {
+        return;
+    }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;

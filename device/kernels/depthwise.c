@@ -172,7 +172,9 @@ static COLD int rows_of_band(const depthwise_step *s, int row, int tall) {
 
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef DEPTHWISE_FAST
-    if (s->flags & STEP_BOUNDED && DEPTHWISE_FAST(s, weights, arena)) return;
+    if (s->flags & STEP_BOUNDED && DEPTHWISE_FAST(s, weights, arena)) {
+        return;
+    }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;

@@ -150,6 +150,8 @@ static inline const quant *quant_at(const uint8_t *weights, uint32_t offset) {
 
 #if defined(__ARM_ARCH) && __ARM_ARCH == 6
 #include "m0.h"
+#elif defined(__ARM_FEATURE_DSP)
+#include "dsp.h"
 #endif
 
 #endif

@@ -12,6 +12,7 @@ CASES = {
     "same_stride_1": dict(k=(3, 2), stride=(1, 1), padding=SAME, x=(4, 5, 2)),
     "whole_image": dict(x=(25, 5, 6), k=(25, 5)),
     "whole_image_4_channels": dict(x=(3, 5, 4), k=(3, 5)),
+    "whole_image_of_256_pixels": dict(x=(16, 16, 8), k=(16, 16)),
     "whole_image_of_400_pixels": dict(x=(20, 20, 8), k=(20, 20)),
     "whole_image_relu": dict(x=(6, 6, 8), k=(6, 6), act=RELU, zero_point=-3),
     "kernel_larger_than_image": dict(x=(2, 3, 4), k=(5, 5), padding=SAME, stride=(1, 1)),

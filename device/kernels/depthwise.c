@@ -139,10 +139,15 @@ INLINE void row_sums(const depthwise_step *s, const view *v, const int8_t *w, in
     }
 }
 
+#ifdef SMALL
+enum { AT_ONCE = 1 }; // sums that are finished together
+#else
+enum { AT_ONCE = 16 };
+#endif
+
 // `rows` rows of output channel o, from y on.
 static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, const view *v, int o, int rows,
                               const output *to, int8_t *y) {
-    enum { AT_ONCE = 16 };
     const int8_t *w = (const int8_t *)weights + s->w + (size_t)o * s->kh * s->kw;
     int32_t sums[2 * AT_ONCE + 1]; // and one that three_row() may add
     for (int iy = v->y0, ready = 0; rows > 0; rows--, iy += s->sy) {
@@ -150,7 +155,7 @@ static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, c
             n = left < AT_ONCE ? left : AT_ONCE;
             row_sums(s, v, w, iy, ix, n, sums + ready);
             ready += n;
-            if (ready > AT_ONCE || (left == n && rows == 1)) {
+            if (ready >= AT_ONCE || (left == n && rows == 1)) {
                 finish(sums, ready, quant_at(weights, s->q) + o / 4, o & 3, (o & 3) + 1, to, y);
                 y += (size_t)ready * s->oc;
                 ready = 0;
@@ -160,7 +165,10 @@ static PLAIN void output_rows(const depthwise_step *s, const uint8_t *weights, c
 }
 
 // As many rows of output to a band as opset.py has scratch for.
-static COLD int rows_of_band(const depthwise_step *s, int row, int tall) {
+static inline int rows_of_band(const depthwise_step *s, int row, int tall) {
+#ifdef SMALL
+    return 1;
+#endif
     int room = 2 * row * ((s->oh - 1) * s->sy + tall + 1), least = 4 * row * (tall + 1), rows = 1;
     room = room < 3072 ? room : 3072;
     room = room > least ? room : least;
@@ -201,7 +209,7 @@ static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *
         for (int r = 0, have = 0; r < s->oh; r += rows, out += (size_t)rows * s->ow * s->oc) {
             int n = s->oh - r < rows ? s->oh - r : rows;
             int above = r * s->sy - s->py, last = (n - 1) * s->sy + tall;
-            if (rows == s->oh) { // the one band has the rows above and below the image for good
+            if (AT_ONCE > 1 && rows == s->oh) { // the one band has the rows above and below the image for good
                 have = s->py;
                 last = last < have + s->ih ? last : have + s->ih;
             }

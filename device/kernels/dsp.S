@@ -107,13 +107,7 @@ tile_pair: // r12 = q, lr = w
 tile_entries:
     .word tile_0 - tile_entries + 1
     .word tile_1 - tile_entries + 1
-    .word tile_2 - tile_entries + 1
-    .word tile_3 - tile_entries + 1
 tile_0:
-    TILE_QUAD
-tile_3:
-    TILE_QUAD
-tile_2:
     TILE_QUAD
 tile_1:
     TILE_QUAD

@@ -9,7 +9,6 @@
 #define DEPTHWISE_FAST dsp_depthwise
 #define DENSE_FAST dsp_dense
 #define ADD_FAST dsp_sum
-#define AVERAGE_POOL_FAST dsp_average_pool
 
 // The arguments of dsp.S, which says what they are.
 typedef struct {
@@ -74,7 +73,6 @@ GLUE void conv2d(const conv2d_step *, const uint8_t *, uint8_t *);
 GLUE void depthwise(const depthwise_step *, const uint8_t *, uint8_t *);
 GLUE void dense(const dense_step *, const uint8_t *, uint8_t *);
 GLUE void add(const add_step *, const uint8_t *, uint8_t *);
-GLUE void average_pool(const average_pool_step *, const uint8_t *, uint8_t *);
 
 static inline int is_clamped(int lo, int hi) {
     return lo != -128 || hi != 127;
@@ -115,7 +113,7 @@ GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena
     t.stride = s->oc;
     t.y = (int8_t *)arena + s->y - 1;
     t.left = s->oc - (is_clamped(s->lo, s->hi) << 30);
-    t.entry = quads & 3;
+    t.entry = quads & 1;
     t.back = 8 - 16 * quads;
     t.lo = s->lo;
     t.hi = s->hi;
@@ -304,45 +302,6 @@ GLUE int dsp_sum(const add_step *s, const uint8_t *weights, uint8_t *arena) {
         s->hi, is_clamped(s->lo, s->hi),
     };
     dsp_add(&p);
-    return 1;
-}
-
-// ---- average_pool ---------------------------------------------------------------------------------------------------
-// Four channels at a time, two in a word: up to 256 values of 8 bits add up to 16.
-
-static inline uint32_t add_even(uint32_t sums, uint32_t bytes) {
-    __asm("sxtab16 %0, %0, %1" : "+r"(sums) : "r"(bytes));
-    return sums;
-}
-
-static inline uint32_t add_odd(uint32_t sums, uint32_t bytes) {
-    __asm("sxtab16 %0, %0, %1, ror #8" : "+r"(sums) : "r"(bytes));
-    return sums;
-}
-
-GLUE int dsp_average_pool(const average_pool_step *s, const uint8_t *weights, uint8_t *arena) {
-    const int8_t *x = (const int8_t *)arena + s->x;
-    int8_t *y = (int8_t *)arena + s->y;
-    int count = s->ih * s->iw;
-    (void)weights;
-    // One window over the whole image, as at the end of most networks.
-    if ((s->oh | s->ow) != 1 || (s->py | s->px) || s->kh < s->ih || s->kw < s->iw || count > 256 || !is_aligned(x, s->c)) {
-        return 0;
-    }
-    for (int k = 0; k < s->c; k += 4, x += 4) {
-        const int8_t *from = x;
-        uint32_t even = 0, odd = 0;
-        for (int i = count; i; i--, from += s->c) {
-            uint32_t v = *(const uint32_t *)from;
-            even = add_even(even, v);
-            odd = add_odd(odd, v);
-        }
-        int32_t sums[4] = {(int16_t)even, (int16_t)odd, (int32_t)even >> 16, (int32_t)odd >> 16};
-        for (int i = 0; i < 4; i++) {
-            int32_t half = count / 2;
-            *y++ = clamp((sums[i] + (sums[i] < 0 ? -half : half)) / count, s->lo, s->hi);
-        }
-    }
     return 1;
 }
 

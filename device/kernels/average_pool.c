@@ -2,16 +2,21 @@
 // x [ih][iw][c] int8; y [oh][ow][c] int8. Cannot fail: check() ran at load, and no window misses the image.
 #include "pool.h"
 
-// sum / count to nearest, ties away from zero. The quotient of int8 values has eight bits, which come one by one: not
-// every core divides.
+// sum / count to nearest, ties away from zero.
 static COLD int mean_of(int32_t sum, int32_t count) {
-    int32_t rest = (sum < 0 ? -sum : sum) + count / 2, mean = 0;
+    int32_t rest = (sum < 0 ? -sum : sum) + count / 2;
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6
+    // No division: the quotient of int8 values has eight bits, which come one by one.
+    int32_t mean = 0;
     for (int bit = 7; bit >= 0; bit--) {
         if (rest >= count << bit) {
             rest -= count << bit;
             mean += 1 << bit;
         }
     }
+#else
+    int32_t mean = rest / count;
+#endif
     return sum < 0 ? -mean : mean;
 }
 

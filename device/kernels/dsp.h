@@ -87,7 +87,7 @@ static inline uint32_t four_times(int8_t v) {
 }
 
 // ---- conv2d ---------------------------------------------------------------------------------------------------------
-// Scratch: four interleaved patches, and behind them one patch in bytes, or what of a row lies under four windows.
+// Scratch: four interleaved patches, a patch in bytes, and a row of zi that stands for all rows outside the image.
 
 static void gather(const conv2d_step *, const int8_t *x, int r, int c, int8_t *out, int second); // conv2d.c
 
@@ -96,14 +96,15 @@ GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena
     const int8_t *x = (const int8_t *)arena + s->x;
     const uint8_t *w = weights + s->w;
     uint32_t *patches = (uint32_t *)(arena + s->s), *end = patches + 8 * quads;
-    int8_t *bytes = (int8_t *)end;
-    int words = is_aligned(x, s->ic), unit = words ? 4 : 1, together = s->dx == 1 || s->kw == 1;
-    int across = 3 * s->sx + s->kw, fits = across * s->ic <= 8 * quads; // columns under four windows
-    uint32_t outside = four_times(s->zi);
+    int8_t *bytes = (int8_t *)end, *outside = (int8_t *)(end + quads);
+    int words = is_aligned(x, s->ic), together = s->dx == 1 || s->kw == 1;
     // A pointwise layer's image is one long row.
     int flat = (s->kh | s->kw | s->sy | s->sx) == 1 && (s->py | s->px) == 0 && s->ow == s->iw && words;
     if (flat) {
         width = pixels;
+    }
+    for (int i = 0; i < run; i++) {
+        outside[i] = s->zi;
     }
     tile t;
     t.x = patches;
@@ -119,31 +120,18 @@ GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena
     t.hi = s->hi;
     for (int r = 0, c = 0, n; pixels; pixels -= n, t.y += n * s->oc) {
         n = pixels >= 4 ? 4 : 1;
-        int iy = r * s->sy - s->py, ix = c * s->sx - s->px, inside = flat || (ix >= 0 && ix + across <= s->iw);
-        int whole = inside && iy >= 0 && iy + (s->kh - 1) * s->dy < s->ih;
-        if (n == 4 && c + 4 <= width && together && (whole || fits)) {
+        int ix = c * s->sx - s->px;
+        if (n == 4 && c + 4 <= width && (flat || (together && ix >= 0 && ix + 3 * s->sx + s->kw <= s->iw))) {
+            // Windows of one row that lie between the left and the right border.
             uint32_t *d = patches;
-            for (int k = 0; k < s->kh * run; k += run, iy += s->dy) {
-                const int8_t *from = x + (iy * s->iw + ix) * s->ic;
-                if (!inside || (unsigned)iy >= s->ih) {
-                    int8_t *to = bytes;
-                    for (int j = ix; j < ix + across; j++, from += s->ic) {
-                        int in = (unsigned)iy < s->ih && (unsigned)j < s->iw, step = in ? unit : 0;
-                        const int8_t *p = in ? from : (const int8_t *)&outside;
-                        for (int i = s->ic; i; i -= unit, to += unit, p += step) {
-                            if (words) {
-                                *(uint32_t *)to = *(const uint32_t *)p;
-                            } else {
-                                *to = *p;
-                            }
-                        }
-                    }
-                    from = bytes;
-                }
+            for (int i = 0, iy = r * s->sy - s->py, k = 0; i < s->kh; i++, iy += s->dy, k += run) {
+                int inside = (unsigned)iy < s->ih;
+                const int8_t *from = inside ? x + (iy * s->iw + ix) * s->ic : outside;
+                int step = inside ? s->sx * s->ic : 0;
                 if (words) {
-                    d = dsp_widen4(d, from, s->sx * s->ic, run / 4);
+                    d = dsp_widen4(d, from, step, run / 4);
                 } else {
-                    dsp_spread4(patches, from, s->sx * s->ic, run, k);
+                    dsp_spread4(d, from, step, run, k);
                 }
             }
             c += 4;

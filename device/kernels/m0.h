@@ -213,9 +213,6 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
 }
 
 static int dense_fast(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
-    if (s->k > 1024) { // has no scratch: WIDENED of opset.py
-        return 0;
-    }
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     int32_t *wide = (int32_t *)(arena + s->s);

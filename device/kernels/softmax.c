@@ -25,7 +25,7 @@ static COLD void softmax(const softmax_step *s, const uint8_t *weights, uint8_t 
         uint32_t sum = 0; // Q12, below 2**31 for depth up to 4095
         for (int i = 0; i < s->depth; i++) {
             int d = best - x[i];
-            sum += d < s->entries ? (uint32_t)(((t[d] >> 11) + 1) >> 1) : 0;
+            sum += (uint32_t)d < s->entries ? (uint32_t)(((t[d] >> 11) + 1) >> 1) : 0;
         }
         int headroom = 1;
         while (headroom < 31 && sum < 1u << 30) {
@@ -36,8 +36,8 @@ static COLD void softmax(const softmax_step *s, const uint8_t *weights, uint8_t 
         scale = scale >= 1 << 30 ? INT32_MAX : scale * 2;
         int shift = headroom < 4 ? 31 : 35 - headroom; // below 4: over 511 equal maxima, where TFLM stops the program
         for (int i = 0; i < s->depth; i++) {
-            int d = best - x[i];
-            y[i] = clamp(requantize(d < s->entries ? t[d] : 0, scale, shift) - 128, -128, 127);
+            int d = best - x[i]; // below 0 where a hostile file has the output over the input
+            y[i] = clamp(requantize((uint32_t)d < s->entries ? t[d] : 0, scale, shift) - 128, -128, 127);
         }
     }
 }

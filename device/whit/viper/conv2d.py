@@ -1,11 +1,12 @@
 # y[r, c, o] = requantize(bias[o] + sum x[r * sy - py + i * dy, c * sx - px + j * dx, k] * w[o, i, j, k])
 #
-# Per output pixel: gather the patch into scratch, padded with the input's zero point, then four channels at a time
-# over the quad blocks. (w ^ 128) is w + 128; 128 times the sum of the patch is taken off at the end.
+# Per output pixel: gather the patch into scratch as 32-bit words, padded with the input's zero point, before any of its
+# output is written; then the sums of as many channels as there are accumulators. (w ^ 128) is w + 128; 128 times the
+# sum of the patch is taken off at the start. Words read unsigned where integers have 64 bits leave the low 32 right.
 
 from micropython import const
 
-from .requantize import acc, finish
+from .requantize import CHUNK, acc, requantize, store
 
 # [fields]
 _X = const(1)
@@ -35,41 +36,91 @@ _HI = const(47)
 
 
 @micropython.viper
-def _patch(steps, at: int, arena, r: int, c: int):
-    # The kh * kw * ic bytes under the window at output pixel (r, c), to scratch.
+def _patch(x: ptr8, d: ptr32, v: int, steps, at: int, r: int, c: int) -> int:
+    # The patch under the window at output pixel (r, c) to scratch, padded to quads; x and d are the arena. -> its sum
     p32 = ptr32(int(ptr8(steps)) + at)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
-    a = ptr8(arena)
     ic = p16[_IC]
     ih = p16[_IH]
     iw = p16[_IW]
-    zi = p8[_ZI]
-    d = p32[_S]
+    zi = (p8[_ZI] ^ 128) - 128
+    first = int(x) + p32[_X]
+    d = ptr32(int(d) + p32[_S])
+    total = 0
+    size = 0
     iy = r * p8[_SY] - p8[_PY]
-    i = 0
-    while i < p8[_KH]:
+    i = p8[_KH]
+    while i > 0:
         ix = c * p8[_SX] - p8[_PX]
-        j = 0
-        while j < p8[_KW]:
-            end = d + ic
+        j = p8[_KW]
+        while j > 0:
+            x = ptr8(first + (iy * iw + ix) * ic)
+            end = int(x) + ic
             if iy < 0 or iy >= ih or ix < 0 or ix >= iw:
-                while d < end:
-                    a[d] = zi
-                    d += 1
+                while int(x) < end:
+                    d[0] = zi
+                    d = ptr32(int(d) + 4)
+                    x = ptr8(int(x) + 1)
+                total += zi * ic
             else:
-                s = p32[_X] + (iy * iw + ix) * ic
-                while d < end:
-                    a[d] = a[s]
-                    d += 1
-                    s += 1
+                while int(x) < end:
+                    v = (x[0] ^ 128) - 128
+                    d[0] = v
+                    total += v
+                    d = ptr32(int(d) + 4)
+                    x = ptr8(int(x) + 1)
+            size += ic
             ix += p8[_DX]
-            j += 1
+            j -= 1
         iy += p8[_DY]
+        i -= 1
+    while size & 3:  # against weights of zero
+        d[0] = 0
+        d = ptr32(int(d) + 4)
+        size += 1
+    return total
+
+
+@micropython.viper
+def _sums(w: ptr8, x: ptr32, a: int, j: int, q: int, s: int, k: int, n: int):
+    # acc[i] = a + bias[i] + sum (w[i] + 128) * patch, of n channels from the quad at j on, whose quant block is at q.
+    # w is the weights, x the arena; the patch of k words, a multiple of 4, is at s.
+    sums = ptr32(acc)
+    bias = ptr32(int(w) + q)
+    channel = int(w) + j
+    s += int(x)
+    eights = s + ((k & -8) << 2)
+    start = a
+    i = 0
+    while i < n:
+        w = ptr8(channel)
+        x = ptr32(s)
+        a = start + bias[0]
+        while int(x) < eights:
+            a = (w[0] ^ 128) * x[0] + a
+            a = (w[1] ^ 128) * x[1] + a
+            a = (w[2] ^ 128) * x[2] + a
+            a = (w[3] ^ 128) * x[3] + a
+            a = (w[16] ^ 128) * x[4] + a
+            a = (w[17] ^ 128) * x[5] + a
+            a = (w[18] ^ 128) * x[6] + a
+            a = (w[19] ^ 128) * x[7] + a
+            w = ptr8(int(w) + 32)
+            x = ptr32(int(x) + 32)
+        if k & 4:
+            a = (w[0] ^ 128) * x[0] + a
+            a = (w[1] ^ 128) * x[1] + a
+            a = (w[2] ^ 128) * x[2] + a
+            a = (w[3] ^ 128) * x[3] + a
+        sums[0] = a
+        sums = ptr32(int(sums) + 4)
+        bias = ptr32(int(bias) + 4)
+        channel += 4
         i += 1
-    while d & 3:  # scratch is aligned and padded to quads, against weights of zero
-        a[d] = 0
-        d += 1
+        if i & 3 == 0:
+            bias = ptr32(int(bias) + 20)
+            channel += (k << 2) - 16
 
 
 @micropython.viper
@@ -77,76 +128,33 @@ def conv2d(steps, at: int, weights, arena):
     p32 = ptr32(int(ptr8(steps)) + at)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
-    a = ptr8(arena)
-    w = ptr8(weights)
-    sums = ptr32(acc)
     oc = p16[_OC]
-    ow = p16[_OW]
-    ic = p16[_IC]
     zo = (p8[_ZO] ^ 128) - 128
     lo = (p8[_LO] ^ 128) - 128
     hi = (p8[_HI] ^ 128) - 128
-    k = (p8[_KH] * p8[_KW] * ic + 3) & -4
-    # A pointwise layer without stride or padding reads its patches where they lie.
-    direct = 0
-    if p8[_KH] * p8[_KW] * p8[_SY] * p8[_SX] == 1 and p8[_PY] + p8[_PX] == 0 and ic & 3 == 0 and ow <= p16[_IW]:
-        if p16[_OH] <= p16[_IH]:
-            direct = 1
+    floor = 0
+    if p8[1] & 1 and lo >= zo:  # BOUNDED
+        floor = 1
+    k = (p8[_KH] * p8[_KW] * p16[_IC] + 3) & -4
     y = p32[_Y]
     r = 0
     while r < p16[_OH]:
         c = 0
-        while c < ow:
-            x = p32[_S]
-            if direct:
-                x = p32[_X] + (r * p16[_IW] + c) * ic
-            else:
-                _patch(steps, at, arena, r, c)
+        while c < p16[_OW]:
+            total = int(_patch(arena, arena, 0, steps, at, r, c)) << 7
             j = p32[_W]
             q = p32[_Q]
-            o = 0
-            while o < oc:
-                a0 = a1 = a2 = a3 = total = 0
-                p = x
-                end = x + k
-                while p < end:
-                    v = (a[p] ^ 128) - 128
-                    total += v
-                    a0 += (w[j] ^ 128) * v
-                    a1 += (w[j + 4] ^ 128) * v
-                    a2 += (w[j + 8] ^ 128) * v
-                    a3 += (w[j + 12] ^ 128) * v
-                    v = (a[p + 1] ^ 128) - 128
-                    total += v
-                    a0 += (w[j + 1] ^ 128) * v
-                    a1 += (w[j + 5] ^ 128) * v
-                    a2 += (w[j + 9] ^ 128) * v
-                    a3 += (w[j + 13] ^ 128) * v
-                    v = (a[p + 2] ^ 128) - 128
-                    total += v
-                    a0 += (w[j + 2] ^ 128) * v
-                    a1 += (w[j + 6] ^ 128) * v
-                    a2 += (w[j + 10] ^ 128) * v
-                    a3 += (w[j + 14] ^ 128) * v
-                    v = (a[p + 3] ^ 128) - 128
-                    total += v
-                    a0 += (w[j + 3] ^ 128) * v
-                    a1 += (w[j + 7] ^ 128) * v
-                    a2 += (w[j + 11] ^ 128) * v
-                    a3 += (w[j + 15] ^ 128) * v
-                    p += 4
-                    j += 16
-                total <<= 7
-                sums[0] = a0 - total
-                sums[1] = a1 - total
-                sums[2] = a2 - total
-                sums[3] = a3 - total
-                p = oc - o
-                if p > 4:
-                    p = 4
-                finish(weights, q, arena, y, p, zo, lo, hi)
-                y += p
-                o += p
-                q += 36
+            left = oc
+            while left > 0:
+                n = int(CHUNK)
+                if n > left:
+                    n = left
+                _sums(weights, arena, 0 - total, j, q, p32[_S], k, n)
+                requantize(acc, n, weights, q + 16, q + 32, 1, floor)
+                store(arena, y, n, 1, zo, lo, hi)
+                y += n
+                j += n * k
+                q += n * 9
+                left -= n
             c += 1
         r += 1

@@ -6,14 +6,16 @@
 
 from array import array
 
-CHUNK = 32  # accumulators that a kernel may hand over at once
+CHUNK = 64  # accumulators that a kernel may hand over at once; a multiple of 4
 acc = array("i", bytes(4 * CHUNK))
 
 
 @micropython.viper
-def requantize(accs, n: int, params, m: int, e: int, step: int):
+def requantize(accs, n: int, params, m: int, e: int, step: int, floor: int):
     # accs[i] = requantize(accs[i], m, e) for i < n, all int32.
-    # The multiplier is the int32 at params[m + 4 * step * i], the right shift the int8 at params[e + step * i].
+    # The multiplier is the int32 at params[m], the right shift the int8 at params[e]: for all of them where step is 0,
+    # else for the first of four in a quant block, with the others behind it and the next block behind those.
+    # floor: results up to 0 may be given as 0, for a clamp makes the same of them.
     a = ptr32(accs)
     sign = 1
     sign <<= 31
@@ -21,56 +23,50 @@ def requantize(accs, n: int, params, m: int, e: int, step: int):
     p8 = ptr8(params)
     i = 0
     while i < n:
-        p32 = ptr32(int(p8) + m)
-        c = p32[0]
-        c_high = ((c >> 16 & 0xFFFF) ^ 0x8000) - 0x8000
-        c_low = c & 0xFFFF
-        shift = (p8[e] ^ 128) - 128
-        x = a[i]
-        if shift < 0:
-            x <<= 0 - shift
-            shift = 0
-        x = ((x & low) ^ sign) - sign
-        # (x * c + 2**30) >> 31 from four 16-bit products; none of the sums leaves int32
-        x_low = x & 0xFFFF
-        x_high = x >> 16
-        u = x_high * c_low + ((x_low * c_low) >> 16 & 0xFFFF)
-        v = x_low * c_high + (u & 0xFFFF)
-        x = ((x_high * c_high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15)
-        if shift:
-            x = (((x + (x >> 31)) >> (shift - 1)) + 1) >> 1
-        a[i] = x
-        m += step << 2
-        e += step
+        x = ((a[i] & low) ^ sign) - sign
+        if floor and x <= 0:
+            a[i] = 0
+        else:
+            p32 = ptr32(int(p8) + m)
+            c = p32[0]
+            c_high = ((c >> 16 & 0xFFFF) ^ 0x8000) - 0x8000
+            c_low = c & 0xFFFF
+            shift = (p8[e] ^ 128) - 128
+            if shift < 0:
+                x = (((x << (0 - shift)) & low) ^ sign) - sign
+                shift = 0
+            # (x * c + 2**30) >> 31 from four 16-bit products; none of the sums leaves int32
+            x_low = x & 0xFFFF
+            x_high = x >> 16
+            u = x_high * c_low + ((x_low * c_low) >> 16 & 0xFFFF)
+            v = x_low * c_high + (u & 0xFFFF)
+            x = ((x_high * c_high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15)
+            if shift:
+                x = (((x + (x >> 31)) >> (shift - 1)) + 1) >> 1
+            a[i] = x
         i += 1
+        if step:
+            m += 4
+            e += 1
+            if i & 3 == 0:
+                m += 20
+                e += 32
 
 
 @micropython.viper
-def store(arena, y: int, n: int, zo: int, lo: int, hi: int):
-    # acc[:n] + zo, clamped, to the n bytes at y.
+def store(arena, y: int, n: int, stride: int, zo: int, lo: int, hi: int):
+    # acc[:n] + zo, clamped, to n bytes from y on, stride apart.
     sums = ptr32(acc)
-    out = ptr8(arena)
+    out = ptr8(int(ptr8(arena)) + y)
     sign = 1
     sign <<= 31
-    i = 0
-    while i < n:
-        v = (sums[i] ^ sign) - sign + zo
+    end = int(sums) + (n << 2)
+    while int(sums) < end:
+        v = (sums[0] ^ sign) - sign + zo
         if v < lo:
             v = lo
         if v > hi:
             v = hi
-        out[y + i] = v
-        i += 1
-
-
-@micropython.viper
-def finish(weights, q: int, arena, y: int, n: int, zo: int, lo: int, hi: int):
-    # The end of a layer with weights: acc[:n] without bias, n at most 4, through the quant block at q to n bytes at y.
-    sums = ptr32(acc)
-    bias = ptr32(int(ptr8(weights)) + q)
-    i = 0
-    while i < n:
-        sums[i] = sums[i] + bias[i]
-        i += 1
-    requantize(acc, n, weights, q + 16, q + 32, 1)
-    store(arena, y, n, zo, lo, hi)
+        out[0] = v
+        out = ptr8(int(out) + stride)
+        sums = ptr32(int(sums) + 4)

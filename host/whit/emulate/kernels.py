@@ -1,6 +1,7 @@
 """The kernel sets in a core's memory, with the objects of an interpreter around them."""
 
 from __future__ import annotations
+import __future__
 
 import builtins
 import struct
@@ -205,5 +206,6 @@ def _globals(name: str) -> dict[str, Any]:
 
     found = {"__name__": name, "__builtins__": vars(builtins) | {"__import__": imported}, "micropython": micropython}
     path = _SOURCES / f"{name}.py"
-    exec(compile(path.read_text(), path.name, "exec", dont_inherit=True), found)
+    unread = __future__.annotations.compiler_flag  # viper's types
+    exec(compile(path.read_text(), path.name, "exec", unread, dont_inherit=True), found)
     return found

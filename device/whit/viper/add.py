@@ -52,14 +52,14 @@ def add(steps, at: int, weights, arena):
             sums[i] = ((x[a + i] ^ 128) - 128 - za) << 20
             others[i] = ((x[b + i] ^ 128) - 128 - zb) << 20
             i += 1
-        requantize(acc, n, steps, at + _MA * 4, at + _EA, 0, 0)
-        requantize(_other, n, steps, at + _MB * 4, at + _EB, 0, 0)
+        requantize(acc, 0, steps, n, at + _MA * 4, at + _EA, 0, 0)
+        requantize(_other, 0, steps, n, at + _MB * 4, at + _EB, 0, 0)
         i = 0
         while i < n:
             sums[i] = sums[i] + others[i]
             i += 1
-        requantize(acc, n, steps, at + _MO * 4, at + _EO, 0, 0)
-        store(arena, y, n, 1, zo, lo, hi)
+        requantize(acc, 0, steps, n, at + _MO * 4, at + _EO, 0, 0)
+        store(arena, 0, acc, y, n, 1, zo, lo, hi)
         a += n
         b += n
         y += n

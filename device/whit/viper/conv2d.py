@@ -90,14 +90,33 @@ def _sums(w: ptr8, x: ptr32, a: int, j: int, q: int, s: int, k: int, n: int):
     bias = ptr32(int(w) + q)
     channel = int(w) + j
     s += int(x)
-    eights = s + ((k & -8) << 2)
+    sixteens = s + ((k & -16) << 2)
     start = a
     i = 0
     while i < n:
         w = ptr8(channel)
         x = ptr32(s)
         a = start + bias[0]
-        while int(x) < eights:
+        while int(x) < sixteens:
+            a = (w[0] ^ 128) * x[0] + a
+            a = (w[1] ^ 128) * x[1] + a
+            a = (w[2] ^ 128) * x[2] + a
+            a = (w[3] ^ 128) * x[3] + a
+            a = (w[16] ^ 128) * x[4] + a
+            a = (w[17] ^ 128) * x[5] + a
+            a = (w[18] ^ 128) * x[6] + a
+            a = (w[19] ^ 128) * x[7] + a
+            a = (w[32] ^ 128) * x[8] + a
+            a = (w[33] ^ 128) * x[9] + a
+            a = (w[34] ^ 128) * x[10] + a
+            a = (w[35] ^ 128) * x[11] + a
+            a = (w[48] ^ 128) * x[12] + a
+            a = (w[49] ^ 128) * x[13] + a
+            a = (w[50] ^ 128) * x[14] + a
+            a = (w[51] ^ 128) * x[15] + a
+            w = ptr8(int(w) + 64)
+            x = ptr32(int(x) + 64)
+        if k & 8:
             a = (w[0] ^ 128) * x[0] + a
             a = (w[1] ^ 128) * x[1] + a
             a = (w[2] ^ 128) * x[2] + a
@@ -150,8 +169,8 @@ def conv2d(steps, at: int, weights, arena):
                 if n > left:
                     n = left
                 _sums(weights, arena, 0 - total, j, q, p32[_S], k, n)
-                requantize(acc, n, weights, q + 16, q + 32, 1, floor)
-                store(arena, y, n, 1, zo, lo, hi)
+                requantize(acc, 0, weights, n, q + 16, q + 32, 1, floor)
+                store(arena, 0, acc, y, n, 1, zo, lo, hi)
                 y += n
                 j += n * k
                 q += n * 9

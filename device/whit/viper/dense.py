@@ -142,8 +142,8 @@ def dense(steps, at: int, weights, arena):
                 _sums(weights, arena, 0 - total, j, q, p32[_S], quads, n)
             else:
                 _long_sums(weights, arena, 0, j, q, x, k, n)
-            requantize(acc, n, weights, q + 16, q + 32, 1, floor)
-            store(arena, y, n, 1, zo, lo, hi)
+            requantize(acc, 0, weights, n, q + 16, q + 32, 1, floor)
+            store(arena, 0, acc, y, n, 1, zo, lo, hi)
             y += n
             j += n * quads
             q += n * 9

@@ -193,8 +193,8 @@ def _channels(steps, at: int, weights, arena, floor: int):
                     ready += size
                     c += size
                     if ready == int(CHUNK) or (c == ow and r + i + 1 == oh):
-                        requantize(acc, ready, weights, q + 16, e, 0, floor)
-                        store(arena, y, ready, oc, zo, lo, hi)
+                        requantize(acc, 0, weights, ready, q + 16, e, 0, floor)
+                        store(arena, 0, acc, y, ready, oc, zo, lo, hi)
                         y += ready * oc
                         ready = 0
                 i += 1
@@ -273,8 +273,8 @@ def depthwise(steps, at: int, weights, arena):
                     y0 = r * p8[_SY] - p8[_PY]
                     sums[i] = int(_tap_sum(steps, at, weights, arena, y0, c * p8[_SX] - p8[_PX], o + i, q + i * 4))
                     i += 1
-                requantize(acc, n, weights, q + 16, q + 32, 1, floor)
-                store(arena, y, n, 1, zo, lo, hi)
+                requantize(acc, 0, weights, n, q + 16, q + 32, 1, floor)
+                store(arena, 0, acc, y, n, 1, zo, lo, hi)
                 y += n
                 o += n
             c += 1

@@ -34,6 +34,6 @@ def mean(steps, at: int, weights, arena):
             total += (a[x] ^ 128) - 128
             x += c
         sums[0] = total
-        requantize(acc, 1, steps, at + _M * 4, at + _E, 0, 0)
-        store(arena, p32[_Y] + k, 1, 1, zo, -128, 127)
+        requantize(acc, 0, steps, 1, at + _M * 4, at + _E, 0, 0)
+        store(arena, 0, acc, p32[_Y] + k, 1, 1, zo, -128, 127)
         k += 1

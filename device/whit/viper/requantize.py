@@ -11,53 +11,54 @@ acc = array("i", bytes(4 * CHUNK))
 
 
 @micropython.viper
-def requantize(accs, n: int, params, m: int, e: int, step: int, floor: int):
-    # accs[i] = requantize(accs[i], m, e) for i < n, all int32.
-    # The multiplier is the int32 at params[m], the right shift the int8 at params[e]: for all of them where step is 0,
-    # else for the first of four in a quant block, with the others behind it and the next block behind those.
+def requantize(a: ptr32, x: int, p: ptr8, n: int, m: int, e: int, step: int, floor: int):
+    # a[i] = requantize(a[i], m, e) for i < n, all int32; x is nothing yet, as the first three locals lie in registers.
+    # The multiplier is the int32 at p[m], the right shift the int8 at p[e]: for all of them where step is 0, else for
+    # the first of four in a quant block, with the others behind it and the next block behind those.
     # floor: results up to 0 may be given as 0, for a clamp makes the same of them.
-    a = ptr32(accs)
     sign = 1
     sign <<= 31
     low = (sign << 1) - 1
-    p8 = ptr8(params)
-    i = 0
-    while i < n:
-        x = ((a[i] & low) ^ sign) - sign
+    end = int(a) + (n << 2)
+    shifts = ptr8(int(p) + e)
+    p = ptr8(int(p) + m)
+    e = 4
+    while int(a) < end:
+        x = (a[0] ^ sign) - sign
         if floor and x <= 0:
-            a[i] = 0
+            a[0] = 0
         else:
-            p32 = ptr32(int(p8) + m)
-            c = p32[0]
-            c_high = ((c >> 16 & 0xFFFF) ^ 0x8000) - 0x8000
-            c_low = c & 0xFFFF
-            shift = (p8[e] ^ 128) - 128
+            c = ptr32(p)[0]
+            shift = (shifts[0] ^ 128) - 128
             if shift < 0:
                 x = (((x << (0 - shift)) & low) ^ sign) - sign
                 shift = 0
             # (x * c + 2**30) >> 31 from four 16-bit products; none of the sums leaves int32
-            x_low = x & 0xFFFF
-            x_high = x >> 16
-            u = x_high * c_low + ((x_low * c_low) >> 16 & 0xFFFF)
-            v = x_low * c_high + (u & 0xFFFF)
-            x = ((x_high * c_high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15)
+            high = ((c >> 16 & 0xFFFF) ^ 0x8000) - 0x8000
+            c &= 0xFFFF
+            v = x & 0xFFFF
+            x >>= 16
+            u = x * c + ((v * c) >> 16 & 0xFFFF)
+            v = v * high + (u & 0xFFFF)
+            x = ((x * high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15)
             if shift:
                 x = (((x + (x >> 31)) >> (shift - 1)) + 1) >> 1
-            a[i] = x
-        i += 1
+            a[0] = x
+        a = ptr32(int(a) + 4)
         if step:
-            m += 4
-            e += 1
-            if i & 3 == 0:
-                m += 20
-                e += 32
+            p = ptr8(int(p) + 4)
+            shifts = ptr8(int(shifts) + 1)
+            e -= 1
+            if e == 0:
+                e = 4
+                p = ptr8(int(p) + 20)
+                shifts = ptr8(int(shifts) + 32)
 
 
 @micropython.viper
-def store(arena, y: int, n: int, stride: int, zo: int, lo: int, hi: int):
-    # acc[:n] + zo, clamped, to n bytes from y on, stride apart.
-    sums = ptr32(acc)
-    out = ptr8(int(ptr8(arena)) + y)
+def store(out: ptr8, v: int, sums: ptr32, y: int, n: int, stride: int, zo: int, lo: int, hi: int):
+    # sums[:n] + zo, clamped, to n bytes from out[y] on, stride apart; v is nothing yet.
+    out = ptr8(int(out) + y)
     sign = 1
     sign <<= 31
     end = int(sums) + (n << 2)

@@ -60,16 +60,16 @@ def _reciprocal(headroom: int):
     half = v[0]
     f[1] = 0
     f[0] = -1010580540  # -32/17 in Q2
-    requantize(acc, 1, _factor, 0, 4, 0, 0)
+    requantize(acc, 0, _factor, 1, 0, 4, 0, 0)
     x = 0x5A5A  # 48/17 in Q2 is 0x5A5A5A5A
     x = (x << 16) + x + ((v[0] ^ sign) - sign)
     i = 0
     while i < 3:
         f[0] = x
         v[0] = half
-        requantize(acc, 1, _factor, 0, 4, 0, 0)
+        requantize(acc, 0, _factor, 1, 0, 4, 0, 0)
         v[0] = (one >> 1) - ((v[0] ^ sign) - sign)
-        requantize(acc, 1, _factor, 0, 4, 0, 0)
+        requantize(acc, 0, _factor, 1, 0, 4, 0, 0)
         x += ((v[0] ^ sign) - sign) << 2
         i += 1
     f[0] = x << 1
@@ -113,8 +113,8 @@ def softmax(steps, at: int, weights, arena):
                 if 0 <= d and d < entries:  # less than 0 where a hostile file has the output over the input
                     sums[i] = t[d]
                 i += 1
-            requantize(acc, n, _factor, 0, 4, 0, 0)
-            store(arena, y, n, 1, -128, -128, 127)
+            requantize(acc, 0, _factor, n, 0, 4, 0, 0)
+            store(arena, 0, acc, y, n, 1, -128, -128, 127)
             x += n
             y += n
             left -= n

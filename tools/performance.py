@@ -1,13 +1,13 @@
 """Write the tables of docs/performance.md: instructions of the models of MLPerf Tiny, whole and by layer.
 
-python tools/performance.py MODELS             write them; MODELS is the folder with the .tflite files
-python tools/performance.py MODELS --check     exit 1 where they are not what is written
+python tools/performance.py FOLDER     with the .tflite files
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from build_kernels import ROOT
@@ -67,21 +67,21 @@ def layers(reports: list[list[Report]]) -> str:
     return text
 
 
-def page(text: str, folder: Path) -> str:
-    """The page with its tables measured anew."""
-    reports = []
-    for name in MODELS:
-        blob = pack((folder / f"{name}.tflite").read_bytes(), name).blob
-        reports.append([bench(blob, name, core) for core in CORES])
+def measure(model: Callable[[str], bytes]) -> list[list[Report]]:
+    """A row for every one of MODELS, whose .tflite file `model` gives, with a report for each core."""
+    blobs = {name: pack(model(name), name).blob for name in MODELS}
+    return [[bench(blob, name, core) for core in CORES] for name, blob in blobs.items()]
+
+
+def page(text: str, reports: list[list[Report]]) -> str:
+    """The page with these tables."""
     return between(between(text, "whole", whole(reports)), "layers", layers(reports))
 
 
 def main() -> int:
-    folder, old = Path(sys.argv[1]), PAGE.read_text()
-    new = page(old, folder)
-    if "--check" in sys.argv:
-        return int(new != old)
-    files.write(PAGE, new.encode())
+    folder = Path(sys.argv[1])
+    reports = measure(lambda name: (folder / f"{name}.tflite").read_bytes())
+    files.write(PAGE, page(PAGE.read_text(), reports).encode())
     return 0
 
 

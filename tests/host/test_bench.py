@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import build_harness
 import build_kernels
+import performance
 import pytest
 from whit import cmsis_nn
 from whit.bench import bench
@@ -98,6 +100,36 @@ def test_the_networks_of_mlperf_tiny_have_figures(public_model):
         assert report.layers[0].cmsis_nn == round(
             report.layers[0].work * {"kws_ref_model": 3.47, "ad01_int8": 1.96}[name]
         )
+
+
+# The most a model may take of CMSIS-NN's instructions.
+BUDGETS = {
+    "kws_ref_model": {"m4": 0.50, "m0plus": 0.42, "m3": 0.85},
+    "vww_96_int8": {"m4": 0.50, "m0plus": 0.42, "m3": 0.85},
+    "pretrainedResnet_quant": {"m4": 0.50, "m0plus": 0.42, "m3": 0.85},
+    "ad01_int8": {"m4": 0.50, "m0plus": 0.63, "m3": 0.85},
+}
+
+
+def test_performance(public_model):
+    """The tables of docs/performance.md are what the tool writes, README's ratios too, and no model is over budget."""
+    root = Path(performance.__file__).parent.parent
+    reports = performance.measure(lambda name: public_model(name + ".tflite"))
+    page = performance.PAGE.read_text()
+    assert performance.page(page, reports) == page, "run tools/performance.py"
+    ratios = {
+        core: {row[0].model: r.ratio for row in reports for r in row if r.core == core}
+        for core in ("m4", "m0plus", "m3")
+    }
+    for model, budgets in BUDGETS.items():
+        for core, most in budgets.items():
+            assert ratios[core][model] <= most, (model, core)
+    extremes = [f"{edge(ratios[core].values()):.2f}" for core in ("m4", "m0plus") for edge in (min, max)]
+    said = re.search(
+        r"take (\S+) to (\S+) of CMSIS-NN's instructions on a Cortex-M4 and (\S+) to\s+(\S+) on",
+        (root / "README.md").read_text(),
+    )
+    assert said and list(said.groups()) == extremes
 
 
 def test_a_network_of_other_shapes_has_no_figure():

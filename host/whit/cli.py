@@ -298,7 +298,7 @@ def _bench(a: Arguments) -> int:
     from .pack import pack
 
     data = files.read(a.model)
-    if a.model.suffix != ".whit":
+    if a.model.suffix.lower() != ".whit":
         data = pack(data, a.model.name).blob
     cores = [core for core in CORES if a.core in (None, core.name)]
     reports = []

@@ -7,13 +7,13 @@ import shutil
 import struct
 import subprocess
 import sys
-from binascii import crc32
 from pathlib import Path
 
 import build_harness
 import build_kernels
 import performance
 import pytest
+from nets import Net
 from whit import cmsis_nn
 from whit.bench import bench
 from whit.cli import main
@@ -24,6 +24,7 @@ from whit.emulate.run import Meter, lay_out_calls
 from whit.errors import WhitError
 from whit.models import digits
 from whit.pack import pack
+from whit.write import seal
 
 DIGITS = Path(digits.__file__).parent / "digits_int8.tflite"
 EVERY_CORE = pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
@@ -60,6 +61,23 @@ def test_a_whit_file_counts_as_its_model(capsys, blob, tmp_path):
     counts = [json.loads(whit(capsys, path, "--json")[1]) for path in (DIGITS, tmp_path / "digits.whit")]
     assert counts[0][0]["instructions"] == counts[1][0]["instructions"]
     assert [r["core"] for r in counts[0]] == [core.name for core in CORES]
+
+
+@pytest.mark.parametrize("kernels", ["native", "viper"])
+def test_a_model_without_steps(capsys, kernels, tmp_path):
+    net = Net("reshape")
+    x, y = net.activation((1, 8)), net.activation((8,))
+    net.op("RESHAPE", [x, net.constant([8])], [y])
+    (tmp_path / "reshape.tflite").write_bytes(net.tflite([x], [y]))
+    status, out, _ = whit(capsys, tmp_path / "reshape.tflite", "--core", "m4", "--kernels", kernels, "--json")
+    report = json.loads(out)
+    assert status == 0 and report["layers"] == [] and report["macs"] == 0 and report["ratio"] is None
+    assert whit(capsys, tmp_path / "reshape.tflite", "--core", "m4", "--kernels", kernels)[0] == 0
+
+
+def test_the_suffix_of_a_whit_file_in_capitals(capsys, blob, tmp_path):
+    (tmp_path / "DIGITS.WHIT").write_bytes(blob)
+    assert whit(capsys, tmp_path / "DIGITS.WHIT", "--core", "m4")[0] == 0
 
 
 def test_tables(capsys):
@@ -142,28 +160,25 @@ def test_other_bytes_than_the_pcs_are_no_count(blob):
     wrong = bytearray(blob)
     wrong[_selftest(blob)[0] + 4] ^= 1
     with pytest.raises(WhitError, match="computes other bytes than the PC"):
-        bench(_with_crc(wrong), "digits", CORES[0])
+        bench(seal(bytes(wrong)), "digits", CORES[0])
 
 
 def test_a_file_without_a_self_test_says_so(blob):
     bare = bytearray(blob)
     struct.pack_into("<H", bare, _selftest(blob)[1], 0x7000)  # a section that readers skip
     with pytest.raises(WhitError, match="digits: has no self-test; pack it again"):
-        bench(_with_crc(bare), "digits", CORES[0])
+        bench(seal(bytes(bare)), "digits", CORES[0])
 
 
 def _selftest(blob: bytes) -> tuple[int, int]:
     """Where the section is, and where its entry in the section table."""
-    for at in range(24, 24 + 12 * struct.unpack_from("<H", blob, 10)[0], 12):
-        number, _, offset, _ = struct.unpack_from("<HHII", blob, at)
+    count = struct.unpack_from(blob_format.HEADER, blob)[4]
+    for i in range(count):
+        at = blob_format.HEADER_BYTES + blob_format.SECTION_BYTES * i
+        number, _, offset, _ = struct.unpack_from(blob_format.SECTION, blob, at)
         if number == blob_format.SELFTEST:
             return offset, at
     raise AssertionError
-
-
-def _with_crc(blob: bytearray) -> bytes:
-    struct.pack_into("<I", blob, 4, crc32(blob[8:]))
-    return bytes(blob)
 
 
 def test_a_model_larger_than_the_core(blob):
@@ -171,7 +186,9 @@ def test_a_model_larger_than_the_core(blob):
     small = dataclasses.replace(
         CORES[0], machine=dataclasses.replace(CORES[0].machine, memory=range(start, start + 9000))
     )
-    with pytest.raises(WhitError, match=r"does not fit the 9,000 bytes of RAM of the emulated Cortex-M0\+"):
+    with pytest.raises(
+        WhitError, match=r"does not fit the 9,000 bytes of RAM of the emulated Cortex-M0\+; choose a core with more"
+    ):
         bench(blob, "digits", small)
 
 
@@ -184,7 +201,9 @@ def test_a_machine_without_qemu(blob, monkeypatch):
 def test_a_kernel_that_faults_is_one_sentence(monkeypatch, blob):
     """An unaligned word, which a Cortex-M0 cannot load: ldr r0, [pc + 1]."""
     monkeypatch.setattr(Native, "calls", lambda self, *_: [(self.function(bytes.fromhex("7846 0130 0068 7047")), [])])
-    with pytest.raises(WhitError, match=r"^the emulated Cortex-M0\+ stopped: the core took a fault$"):
+    with pytest.raises(
+        WhitError, match=r"^the emulated Cortex-M0\+ stopped: the core took a fault; report this as a bug$"
+    ):
         run(CORES[0], "native", [Job(blob, (bytes(64),))])
 
 

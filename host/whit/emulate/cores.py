@@ -155,7 +155,7 @@ def emulate(core: Core, blocks: bytes, flash: bytes = b"") -> bytes:
     """What the harness writes when it reads `blocks`, with these bytes in the machine's flash.
 
     Raises:
-        WhitError: QEMU is not installed, or the kernels did what they must not.
+        WhitError: QEMU is not installed, the kernels did what they must not, or they take more than TIMEOUT_S.
     """
     if not shutil.which(core.emulator[0]):
         raise WhitError(
@@ -174,10 +174,13 @@ def emulate(core: Core, blocks: bytes, flash: bytes = b"") -> bytes:
                     command, cwd=folder, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, timeout=TIMEOUT_S
                 )
             except subprocess.TimeoutExpired:
-                raise WhitError(f"the emulated {core.title} did not end within {TIMEOUT_S} s") from None
+                raise WhitError(
+                    f"the emulated {core.title} did not end within {TIMEOUT_S} s; use a smaller model"
+                ) from None
         if done.returncode or done.stderr:
             said = STATUS.get(done.returncode, f"status {done.returncode}")
             if done.returncode >= 100:
                 said = f"the core took exception {done.returncode - 100}"
-            raise WhitError(f"the emulated {core.title} stopped: {said} {done.stderr.decode(errors='replace')}".strip())
+            said = " ".join([said, *done.stderr.decode(errors="replace").split()])  # one line
+            raise WhitError(f"the emulated {core.title} stopped: {said}; report this as a bug")
         return (folder / "out").read_bytes()

@@ -76,7 +76,8 @@ def run(core: Core, kernels: str, jobs: Sequence[Job]) -> list[Result]:
     layouts = [_lay_out(kernel_set, *each) for each in zip(range(len(jobs)), jobs, parts, strict=True)]
     if any(layout.block.end > kernel_set.free.stop for layout in layouts):
         raise WhitError(
-            f"the model does not fit the {len(core.machine.memory):,} bytes of RAM of the emulated {core.title}"
+            f"the model does not fit the {len(core.machine.memory):,} bytes of RAM of the emulated {core.title}; "
+            "choose a core with more"
         )
     measures = lay_out_calls(kernel_set, (kernel_set.nothing, kernel_set.lacking))
     stream = kernel_set.stream() + b"".join(layout.stream() for layout in (measures, *layouts))
@@ -115,7 +116,8 @@ class Layout:
 
     @property
     def size(self) -> int:
-        return len(self.block.contents())
+        """Bytes that the harness writes of it; it leaves out a block without calls, which nothing has changed."""
+        return len(self.block.contents()) if self.count else 0
 
     def stream(self) -> bytes:
         return self.block.stream(self.calls, self.count)
@@ -126,15 +128,18 @@ class Layout:
         return [Record(*fields[6:]) for fields in found]
 
     def result(self, job: Job, meter: Meter, written: bytes) -> Result:
+        written = written or self.block.contents()
         records = self.records(written)
         expected, start = bytearray(self.block.contents()), self.calls - self.block.address
         for same in (self.arena, slice(start, start + self.count * _CALL.size)):
             expected[same] = written[same]
         if written != expected:
-            raise WhitError(f"the kernels wrote outside the arena on the emulated {meter.core.title}")
+            raise WhitError(
+                f"the kernels wrote outside the arena on the emulated {meter.core.title}; report this as a bug"
+            )
         arena, ports = written[self.arena], describe(job.blob)["outputs"]
         outputs = tuple(arena[p["offset"] : p["offset"] + prod(p["shape"])] for p in ports)
-        return Result(outputs, tuple(map(meter.instructions, records)), records[-1].crc32)
+        return Result(outputs, tuple(map(meter.instructions, records)), records[-1].crc32 if records else 0)
 
 
 def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes, bytes]) -> Layout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from access import KERNELS
 from installed import WAYS, installed
+from test_cores import KERNEL_TESTS, _need
 from whit import reference
 from whit.device import format as blob_format
 from whit.device import opset
@@ -19,13 +20,13 @@ from whit.emulate import CORES, Core, Job, run
 from whit.emulate.cores import DC233C, TRUE_M0
 from whit.emulate.run import fits
 from whit.inspect import describe
+from whit.lifetimes import aligned
 from whit.pack import Packed, pack
 from whit.plan import Plan
 from whit.simulate import simulate
 from whit.verify import samples_for
 from whit.write import write
 
-KERNEL_TESTS = Path(__file__).parent.parent / "kernels"
 Fields = dict[str, int]
 # A kernel's moments, counted up as FORMAT.md describes its order: when each byte of the input is read for the last
 # time (-1: never), and when each byte of the output is written, which is behind the reads of the same moment.
@@ -50,7 +51,7 @@ def _depthwise(f: Fields) -> Moments | None:
     for r in range(f["oh"]):
         y = r * f["sy"] - f["py"]
         for i in range(y, y + f["kh"] * f["dy"], f["dy"]):
-            if 0 <= i < f["ih"]:
+            if 0 <= i < f["ih"] and read[i, 0, 0] < 0:  # once, for all windows that reach it
                 read[i] = channels + r
     written = np.arange(f["oh"])[:, None, None] + channels
     return read, np.broadcast_to(written, (f["oh"], f["ow"], f["oc"]))
@@ -107,10 +108,6 @@ def _distances(moments: Moments) -> set[int]:
     return {max(common, key=lambda d: (common[d], d)), max(common)} if common else set()
 
 
-def _aligned(size: int) -> int:
-    return -(-size // blob_format.ALIGN) * blob_format.ALIGN
-
-
 def _overlapping(packed: Packed) -> Iterator[bytes]:
     """The model with its output over an input."""
     (step,), buffers = packed.program.steps, packed.program.buffers
@@ -121,13 +118,13 @@ def _overlapping(packed: Packed) -> Iterator[bytes]:
         x = step.arena[name].buffer
         for distance in _distances(moments):
             offsets = [0] * len(buffers)
-            offsets[x] = _aligned(scratch) + _aligned(buffers[y])
+            offsets[x] = aligned(scratch) + aligned(buffers[y])
             offsets[y] = offsets[x] + distance
             end = max(offsets[x] + buffers[x], offsets[y] + buffers[y])
             for other in set(range(len(buffers))) - {x, y}:
-                offsets[other] = _aligned(end)
+                offsets[other] = aligned(end)
                 end = offsets[other] + buffers[other]
-            yield write(packed.program, Plan(_aligned(end), tuple(offsets), (0,), 0, ()))
+            yield write(packed.program, Plan(aligned(end), tuple(offsets), (0,), 0, ()))
 
 
 @cache
@@ -149,6 +146,10 @@ def _cases() -> dict[str, list[tuple[Job, tuple[bytes, ...]]]]:
     return cases
 
 
+def test_every_kernel_with_an_order_is_here():
+    assert set(ORDERS) == set(KERNELS)
+
+
 @pytest.mark.parametrize("kernel", ORDERS)
 def test_cases(kernel: str):
     """There is something to try for every kernel."""
@@ -160,8 +161,7 @@ def test_cases(kernel: str):
 @pytest.mark.parametrize("core", (TRUE_M0, *CORES, DC233C), ids=lambda core: core.name)
 def test_overlap(core: Core, kernels: str):
     """Every kernel that promises an order."""
-    if not shutil.which(core.emulator[0]):
-        pytest.skip(f"{core.emulator[0]} is not installed; run: apt-get install qemu-system-arm qemu-system-misc")
+    _need(core)
     differing = {}
     for kernel, cases in _cases().items():
         fitting = [(job, want) for job, want in cases if fits(core, kernels, job)]

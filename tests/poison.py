@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 from whit.device import opset
 from whit.emulate import Job
+from whit.emulate.run import POISON
 from whit.lifetimes import lifetimes
 from whit.pack import Packed
 from whit.plan import Plan
 from whit.program import ROWS, Program
 
-POISON = 0x55
 _FILL = ROWS["fill"]
 
 

@@ -64,12 +64,8 @@ def _blocks(program: Program, lives: list[Life], sizes: list[int]) -> list[Block
                 blocks[buffer].under[output] = found
     for i, block in enumerate(blocks):
         for j in range(i):
-            if (
-                block.size
-                and blocks[j].size
-                and lives[i].meets(lives[j])
-                and not {j} & (block.over | block.under).keys()
-            ):
+            overlapping = j in block.over or j in block.under
+            if block.size and blocks[j].size and lives[i].meets(lives[j]) and not overlapping:
                 block.apart.add(j)
                 blocks[j].apart.add(i)
     return blocks

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
-from binascii import crc32
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from whit.emulate.cores import DC233C, TRUE_M0
 from whit.emulate.run import fits
 from whit.pack import Packed, pack
 from whit.verify import samples_for
+from whit.write import seal
 
 KERNEL_TESTS = Path(__file__).parent.parent / "kernels"
 MODELS = (
@@ -86,8 +86,7 @@ def _unbounded(job: Job) -> Job:
     while at < end:
         blob[at + 1] &= ~opset.BOUNDED
         at += blob[at + 2] | blob[at + 3] << 8
-    blob[4:8] = crc32(blob[8:]).to_bytes(4, "little")
-    return replace(job, blob=bytes(blob))
+    return replace(job, blob=seal(bytes(blob)))
 
 
 @pytest.mark.parametrize("core", (TRUE_M0, *CORES, DC233C), ids=lambda core: core.name)

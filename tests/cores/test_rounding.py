@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from binascii import crc32
 from itertools import product
 
 import numpy as np
@@ -17,6 +16,7 @@ from whit.device import format as blob_format
 from whit.emulate import CORES, Core, Job, run
 from whit.emulate.cores import DC233C
 from whit.pack import pack
+from whit.write import seal
 
 CHANNELS, PIXELS = 64, 35
 LIMIT = (1 << 29) - (1 << 16)  # what a dense layer's correction leaves of the bound
@@ -64,11 +64,10 @@ def _case(kernel: str, clamp: tuple[int, int, int], rng: np.random.Generator) ->
     struct.pack_into("<bbb", blob, step + clamp_at, zo, lo, hi)
     for at, content in ((fields["w"], data), (fields["q"], layout.quant_blocks(bias, multiplier, shift))):
         blob[weights_at + at : weights_at + at + len(content)] = content
-    blob[4:8] = crc32(blob[8:]).to_bytes(4, "little")
     x = rng.integers(-128, 128, (PIXELS, CHANNELS if kernel == "depthwise" else 4)).astype(np.int8)
     sums = bias + (x if kernel == "depthwise" else x[:, :1]).astype(np.int64)
     want = np.clip(fp.requantize(sums, multiplier, shift) + zo, lo, hi).astype(np.int8)
-    return Job(bytes(blob), (x.tobytes(),)), want.tobytes()
+    return Job(seal(bytes(blob)), (x.tobytes(),)), want.tobytes()
 
 
 @pytest.mark.parametrize("core", (*CORES, DC233C), ids=lambda core: core.name)

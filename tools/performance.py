@@ -5,6 +5,7 @@ python tools/performance.py FOLDER     with the .tflite files
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from generate_format import between
 from whit import files
 from whit.bench import Layer, Report, bench
 from whit.emulate import CORES
+from whit.errors import WhitError
 from whit.pack import pack
 
 PAGE = ROOT / "docs/performance.md"
@@ -79,8 +81,14 @@ def page(text: str, reports: list[list[Report]]) -> str:
 
 
 def main() -> int:
-    folder = Path(sys.argv[1])
-    reports = measure(lambda name: (folder / f"{name}.tflite").read_bytes())
+    parser = argparse.ArgumentParser(description="Write the tables of docs/performance.md.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="with the .tflite files of MLPerf Tiny")
+    folder = parser.parse_args().folder
+    try:
+        reports = measure(lambda name: files.read(folder / f"{name}.tflite"))
+    except WhitError as e:
+        print(f"performance: {e}", file=sys.stderr)
+        return 2
     files.write(PAGE, page(PAGE.read_text(), reports).encode())
     return 0
 

@@ -202,9 +202,20 @@ def test_a_kernel_that_faults_is_one_sentence(monkeypatch, blob):
     """An unaligned word, which a Cortex-M0 cannot load: ldr r0, [pc + 1]."""
     monkeypatch.setattr(Native, "calls", lambda self, *_: [(self.function(bytes.fromhex("7846 0130 0068 7047")), [])])
     with pytest.raises(
-        WhitError, match=r"^the emulated Cortex-M0\+ stopped: the core took a fault; report this as a bug$"
+        WhitError, match=r"^the emulated Cortex-M0\+ stopped: the core took a fault; report this as a bug, "
     ):
         run(CORES[0], "native", [Job(blob, (bytes(64),))])
+
+
+def test_what_qemu_says_itself_is_one_sentence(monkeypatch, blob, tmp_path):
+    """An older QEMU without the machine, say; its status 1 is another than the harness's."""
+    (tmp_path / "qemu-system-arm").write_text(
+        "#!/bin/sh\necho 'unsupported machine type\nUse -machine help' >&2\nexit 1\n"
+    )
+    (tmp_path / "qemu-system-arm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(WhitError, match=r"^the emulated Cortex-M0\+ stopped: unsupported machine type; report this as"):
+        bench(blob, "digits", CORES[0])
 
 
 def test_the_harness_is_what_its_sources_build(tmp_path):

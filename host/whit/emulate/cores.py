@@ -181,6 +181,10 @@ def emulate(core: Core, blocks: bytes, flash: bytes = b"") -> bytes:
             said = STATUS.get(done.returncode, f"status {done.returncode}")
             if done.returncode >= 100:
                 said = f"the core took exception {done.returncode - 100}"
-            said = " ".join([said, *done.stderr.decode(errors="replace").split()])  # one line
-            raise WhitError(f"the emulated {core.title} stopped: {said}; report this as a bug")
+            # Where QEMU itself has something to say, its status is not the harness's, and the first line is enough.
+            words = done.stderr.decode(errors="replace").strip().splitlines()
+            said = words[0] if words else said
+            raise WhitError(
+                f"the emulated {core.title} stopped: {said}; report this as a bug, with your version of QEMU"
+            )
         return (folder / "out").read_bytes()

@@ -29,6 +29,7 @@ def bases() -> dict[str, bytes]:
         "conv2d": nets.convolution("conv2d", x=(4, 5, 3), out=5),
         "pointwise": nets.convolution("pointwise", x=(3, 3, 4), out=4, k=(1, 1)),
         "depthwise": nets.convolution("depthwise", x=(4, 4, 3), out=2, depthwise=True),
+        "multiplied": nets.convolution("multiplied", x=(5, 4, 1), out=3, depthwise=True, padding=nets.SAME),
         "channels": nets.convolution("channels", x=(5, 6, 3), out=1, depthwise=True, padding=nets.SAME),
         "strided": nets.convolution("strided", x=(6, 5, 5), out=1, depthwise=True, stride=(2, 2), act=nets.RELU),
         "words": nets.convolution("words", x=(4, 7, 8), out=10, k=(2, 3), act=nets.RELU),

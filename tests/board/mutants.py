@@ -155,8 +155,8 @@ def work(row, f):
 
 def some(code, room):
     # A value for a field of this code, where the arena has about `room` bytes.
-    if code in "asw":
-        return randrange(room) if code == "a" else randrange(room) & ~3
+    if code in "asw":  # often the first, before which no byte is to be read
+        return choice((0, randrange(room))) & (-1 if code == "a" else ~3)
     if code == "b":
         return choice((-128, -127, -1, 0, 1, 5, 127, randrange(-128, 128)))
     if code == "i":
@@ -168,8 +168,11 @@ def some(code, room):
 
 def set_shape(record, room):
     row = opset.KERNELS[record[0] - 1]
+    if record[0] in (1, 2) and randrange(4) == 0:
+        row = opset.KERNELS[2 - record[0]]  # the other convolution has the same fields
     layout, fields = opset.struct_of(row), opset.fields_of(row)
     values = list(struct.unpack(layout, record))
+    values[0] = row[0]
     for _ in range(randrange(6)):
         i = randrange(len(fields))
         code = fields[i][1]
@@ -184,7 +187,9 @@ def set_shape(record, room):
         values[1] ^= opset.BOUNDED
     if row[1] == "depthwise" and randrange(2):
         names = [field[0] for field in fields]
-        values[3 + names.index("oc")] = values[3 + names.index("ic")]
+        if randrange(3) == 0:
+            values[3 + names.index("ic")] = 1 + randrange(3)
+        values[3 + names.index("oc")] = values[3 + names.index("ic")] * choice((1, 1, 1, 2, 3))
         if randrange(2):
             for name in "kh", "kw":
                 values[3 + names.index(name)] = 3

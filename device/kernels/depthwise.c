@@ -120,7 +120,7 @@ static PLAIN int any_row(const depthwise_step *s, const int8_t *x, const int8_t 
 INLINE void row_sums(const depthwise_step *s, const view *v, const int8_t *w, int iy, int ix, int n, int32_t *sums) {
     int done = 0;
 #ifndef SMALL
-    if (v->step == 1) {
+    if (s->oc == s->ic) { // in scratch
         const int8_t *x = v->x + iy * v->row + ix;
         int below = s->dy * v->row, three = s->kw == 3 && s->dx == 1;
         if (three && s->sx == 1) {

@@ -46,11 +46,11 @@
     .equ TILE_Q, 4       // of the present pair of channels: its biases
     .equ TILE_E, 8       // the shifts left in this quant block, the next in the low byte
     .equ TILE_ZO, 12
-    .equ TILE_STRIDE, 16 // output bytes from pixel to pixel
+    .equ TILE_STRIDE, 16 // output bytes from pixel to pixel: channels
     .equ TILE_Y, 20      // one byte before the output
     .equ TILE_LEFT, 24   // channels; 2**30 less where there is a clamp, so that every pair takes the slow exit
     .equ TILE_END, 28    // of the patches
-    .equ TILE_ENTRY, 32  // where the loop of four quads is entered; as it comes, quads % 4
+    .equ TILE_ENTRY, 32  // where the loop of two quads is entered; as it comes, quads % 2
     .equ TILE_BACK, 36   // 8 - 16 * quads: from the end of a pair's weights to those of the second pair of its block
     .equ TILE_LO, 40
     .equ TILE_HI, 44
@@ -145,11 +145,13 @@ tile_store:
     strd r8, r11, [sp, #TILE_Y]
     add r12, r12, #8
     ldr r8, [sp, #TILE_BACK]
-    lsrs r9, r9, #8 // zero: that was the second pair, as the shifts of channels to come are not
-    ittt eq
-    addeq r12, r12, #20
-    ldreq r9, [r12, #32]
-    moveq r8, #-8
+    lsr r9, r9, #8
+    eor r0, r10, r11 // stride, which is the number of channels, and what is left of them
+    lsls r0, r0, #31 // no carry: that was the second pair of a block
+    ittt cc
+    addcc r12, r12, #20
+    ldrcc r9, [r12, #32]
+    movcc r8, #-8
     add lr, lr, r8
     strd r12, r9, [sp, #TILE_Q]
     b tile_pair

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 from whit.device import opset
 from whit.inspect import describe
-from whit.pack import pack
 from whit.simulate import KERNEL_SETS, interpreter, search_path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import nets
+from bases import bases
 from installed import NATIVE, installed
 
 MUTANTS = 10_000  # for each kernel set
@@ -27,42 +26,6 @@ HEAP_BYTES = 1 << 20
 TIMEOUT_S = 120
 COUNTS = re.compile(r"^accepted (\d+), .*$", re.M)
 FUZZ = Path(__file__).with_name("fuzz.py")
-
-
-def chain() -> bytes:
-    """Several steps in one arena."""
-    net = nets.Net("chain")
-    x = net.activation((1, 6, 6, 3))
-    w = net.weights((5, 3, 3, 3), 0, 0.01)
-    a = net.activation((1, 6, 6, 5))
-    net.op("CONV_2D", [x, w, net.bias(5, 100, x, w)], [a], Padding=nets.SAME, StrideH=1, StrideW=1,
-           DilationHFactor=1, DilationWFactor=1, FusedActivationFunction=nets.RELU)  # fmt: skip
-    b = net.activation((1, 6, 6, 5), 0.1)
-    net.op("ADD", [a, a], [b], FusedActivationFunction=nets.NONE)
-    c = net.activation((1, 5), 0.1)
-    net.op("MEAN", [b, net.constant((1, 2))], [c], KeepDims=False)
-    y = net.activation((1, 5), 1 / 256, -128)
-    net.op("SOFTMAX", [c], [y], Beta=1.0)
-    return net.tflite([x], [y])
-
-
-def bases() -> dict[str, bytes]:
-    """The sound files, small enough that mutants meet every field."""
-    models = {
-        "conv2d": nets.convolution("conv2d", x=(4, 5, 3), out=5),
-        "pointwise": nets.convolution("pointwise", x=(3, 3, 4), out=4, k=(1, 1)),
-        "depthwise": nets.convolution("depthwise", x=(4, 4, 3), out=2, depthwise=True),
-        "dense": nets.dense("dense", k=9, o=5, rows=2),
-        "average_pool": nets.pool("average_pool", "AVERAGE_POOL_2D", padding=nets.SAME, k=(3, 3)),
-        "max_pool": nets.pool("max_pool", "MAX_POOL_2D", padding=nets.SAME, k=(3, 3)),
-        "add": nets.add("add"),
-        "softmax": nets.softmax("softmax", shape=(3, 40)),
-        "lookup": nets.unary("lookup", "LOGISTIC", y=(1 / 256, -128)),
-        "pad": nets.pad("pad"),
-        "mean": nets.mean("mean"),
-        "chain": chain(),
-    }
-    return {name: pack(model, name).blob for name, model in models.items()}
 
 
 def fuzz(folder: Path, kernels: str, first: int, last: int) -> tuple[str, str]:

@@ -37,7 +37,7 @@ _PLACES = {
     49: "nlr_push",  # setjmp, which is half of it on Xtensa
     65: "get_buffer",
 }
-_TABLE = 80
+_TO_OBJECT, _TABLE = 4, 80
 _WRITTEN, _PAGE = 1 << 10, 1 << 12
 NONE = 0
 
@@ -62,7 +62,7 @@ class Kernels:
     What kernels write lies apart from them, as QEMU translates code anew when something near it is written.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, forged: bool = False) -> None:
         self.core, self.block = core, Block(core.machine.flash or core.machine.memory.start)
         self.written = Block(core.machine.memory.stop - _WRITTEN)
         functions = table(core)
@@ -70,6 +70,8 @@ class Kernels:
         entries[0] = NONE
         for place, name in _PLACES.items():
             entries[place] = functions[name]
+        if forged:
+            entries[_TO_OBJECT] = functions["to_any_object"]
         self._table = self.block.put_words(*entries)
         # What the others are measured by: see cores.Isa.
         self.nothing = self.function(ISAS[core.machine.isa].nothing)
@@ -113,8 +115,8 @@ class Kernels:
 class Native(Kernels):
     """whit_native_ARCH.mpy."""
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, core: Core, forged: bool = False) -> None:
+        super().__init__(core, forged)
         (code,) = _read(f"whit_native_{core.arch}.mpy").viper_functions()
         self._run = self.function(code, self._module(NONE, NONE))
 
@@ -127,8 +129,8 @@ class Native(Kernels):
 class Viper(Kernels):
     """whit_viper_ARCH/*.mpy. Without the loop of whit.viper.run over the steps, which is bytecode."""
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core)
+    def __init__(self, core: Core, forged: bool = False) -> None:
+        super().__init__(core, forged)
         self._modules: dict[str, dict[str, int]] = {}
         self._objects: dict[int, int] = {}  # id() of what _globals() holds -> address
 

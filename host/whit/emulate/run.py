@@ -28,12 +28,14 @@ class Job:
     apart: a call for each step, as viper kernels have in any case.
     deep: many frames before and inside each call, so that on Xtensa the kernels start in any register window, and
         what theirs hold goes to the stack and comes back.
+    guard: bytes that lie on both sides of the weights and of the arena, a multiple of 16 of them.
     """
 
     blob: bytes
     inputs: tuple[bytes, ...]
     apart: bool = False
     deep: bool = False
+    guard: bytes = b""
 
     def parts(self) -> tuple[bytes, bytes, bytes]:
         """Steps, weights, and the arena with the inputs in it."""
@@ -60,8 +62,11 @@ class Result:
     crc32: int
 
 
-def run(core: Core, kernels: str, jobs: Sequence[Job]) -> list[Result]:
+def run(core: Core, kernels: str, jobs: Sequence[Job], *, forged: bool = False) -> list[Result]:
     """Run every job with the native or viper kernels of the core's architecture.
+
+    forged: of files that the packager has not made. Viper kernels may then make integers of any size, of which 31 bits
+    are kept.
 
     Instructions are counted from the entry of a call to its return, to within two, and are 0 where the core has no
     timer. One that the emulated core lacks and a trap handler supplies counts as one.
@@ -69,7 +74,7 @@ def run(core: Core, kernels: str, jobs: Sequence[Job]) -> list[Result]:
     Raises:
         WhitError: QEMU is not installed, a job does not fit the core's memory, or a kernel wrote outside its arena.
     """
-    kernel_set = SETS[kernels](core)
+    kernel_set = SETS[kernels](core, forged)
     parts = [job.parts() for job in jobs]
     for steps, _, _ in parts:
         kernel_set.prepare(steps)
@@ -144,7 +149,7 @@ class Layout:
 
 def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes, bytes]) -> Layout:
     block = Block(kernels.free.start)
-    places = [block.put(data) for data in parts]
+    places = [block.put(job.guard + data + job.guard) + len(job.guard) for data in parts]
     frames = _FRAMES if job.deep else 0
     buffers = Buffers(*(block.put_words(at, len(x), 0, frames) for at, x in zip(places, parts, strict=True)))
     calls = kernels.calls(parts[0], buffers, job.apart)

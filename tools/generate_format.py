@@ -33,13 +33,13 @@ WORDS = {
 }
 
 
+# Of opset.py, beside the fields: the flag, and the limits that the kernels know as well.
+CONSTANTS = {"BOUNDED": opset.BOUNDED, "WIDENED": opset.WIDENED, "PLANE": opset.PLANE}
+
+
 def header() -> str:
     out = [NOTE, "#ifndef WHIT_OPSET_H", "#define WHIT_OPSET_H", "#include <stdint.h>", ""]
-    out += [
-        f"#define STEP_BOUNDED {opset.BOUNDED}",
-        f"#define WIDENED {opset.WIDENED} // inputs of a dense layer with scratch",
-        "",
-    ]
+    out += [*(f"#define {name} {value}" for name, value in CONSTANTS.items()), ""]
     for row in opset.KERNELS:
         out.append("typedef struct {")
         out.append("    uint8_t kernel, flags; uint16_t size;")
@@ -68,11 +68,9 @@ def dispatch() -> str:
 
 def viper(row, text: str) -> str:
     """The kernel's module with its field constants, in units of each field's width, between the two marks."""
-    used = [
-        f"_{name.upper()} = const({at // width})"
-        for name, _, at, width in offsets(row)
-        if re.search(rf"\b_{name.upper()}\b", text.split("# [end]")[1])
-    ]
+    values = {name.upper(): at // width for name, _, at, width in offsets(row)} | CONSTANTS
+    code = text.split("# [end]")[1]
+    used = [f"_{name} = const({value})" for name, value in values.items() if re.search(rf"\b_{name}\b", code)]
     body = "\n".join(["# [fields]", *used, "# [end]"])
     return re.sub(r"# \[fields\].*?# \[end\]", lambda _: body, text, flags=re.S)
 

@@ -125,14 +125,14 @@ static PLAIN void group_sums(const patch_value *x, const int8_t *w, int quads, i
 
 static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef CONV2D_FAST
-    if (s->flags & STEP_BOUNDED && CONV2D_FAST(s, weights, arena)) {
+    if (s->flags & BOUNDED && CONV2D_FAST(s, weights, arena)) {
         return;
     }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     patch_value *patches = (patch_value *)(arena + s->s);
-    int quads = (s->kh * s->kw * s->ic + 3) / 4, bounded = s->flags & STEP_BOUNDED;
+    int quads = (s->kh * s->kw * s->ic + 3) / 4, bounded = s->flags & BOUNDED;
     output to = output_of(bounded, s->zo, s->lo, s->hi, s->oc);
     for (int left = s->oh * s->ow, r = 0, c = 0, n; left > 0; left -= n) {
         n = left >= BLOCK ? BLOCK : left >= GROUP ? GROUP : 1;

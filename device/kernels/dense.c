@@ -4,7 +4,6 @@
 // quads; it is there before any of its y is written. Cannot fail: check() ran at load.
 #include "whit.h"
 
-
 // Adds the products of some quads to the sums of four channels, which started with -128 * sum(x of even k).
 static PLAIN void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32_t *sums) {
     int32_t a[4];
@@ -26,13 +25,13 @@ static PLAIN void dense_sums(const int8_t *x, const uint8_t *w, int quads, int32
 
 static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef DENSE_FAST
-    if (s->flags & STEP_BOUNDED && s->k <= WIDENED && DENSE_FAST(s, weights, arena)) {
+    if (s->flags & BOUNDED && s->k <= WIDENED && DENSE_FAST(s, weights, arena)) {
         return;
     }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
-    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, 0);
+    output to = output_of(s->flags & BOUNDED, s->zo, s->lo, s->hi, 0);
     uint32_t in_place = s->k <= WIDENED ? 0 : s->k & ~3u; // values that are read where they lie
     for (int r = 0; r < s->rows; r++, x += s->k) {
         int8_t last[4], *copy = in_place ? last : (int8_t *)arena + s->s;

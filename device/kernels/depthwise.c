@@ -170,7 +170,7 @@ static inline int rows_of_band(const depthwise_step *s, int row, int tall) {
     return 1;
 #endif
     int room = 2 * row * ((s->oh - 1) * s->sy + tall + 1), least = 4 * row * (tall + 1), rows = 1;
-    room = room < 3072 ? room : 3072;
+    room = room < PLANE ? room : PLANE;
     room = room > least ? room : least;
     while (rows < s->oh && row * (rows * s->sy + tall) <= room) {
         rows++;
@@ -180,13 +180,13 @@ static inline int rows_of_band(const depthwise_step *s, int row, int tall) {
 
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
 #ifdef DEPTHWISE_FAST
-    if (s->flags & STEP_BOUNDED && DEPTHWISE_FAST(s, weights, arena)) {
+    if (s->flags & BOUNDED && DEPTHWISE_FAST(s, weights, arena)) {
         return;
     }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;
-    output to = output_of(s->flags & STEP_BOUNDED, s->zo, s->lo, s->hi, s->oc);
+    output to = output_of(s->flags & BOUNDED, s->zo, s->lo, s->hi, s->oc);
     if (s->oc != s->ic) {
         view v = {x, s->ih, s->iw, s->iw * s->ic, s->ic, -s->py, -s->px};
         for (int o = 0, share = s->ic; o < s->oc; o++, y++) {

@@ -212,7 +212,7 @@ GLUE int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t 
     int wide = (s->ow - 1) * stride + 3, whole = (s->oh - 1) * stride + 4, band = s->oh;
     load l;
     l.strips = (wide + 7) / 4 * 2; // opset.py has these sizes too
-    int tall = 768 / l.strips; // rows that fit, of which the last is read but not used
+    int tall = PLANE / 4 / l.strips; // rows that fit, of which the last is read but not used
     tall = tall < 8 ? 8 : tall;
     if (tall < whole) {
         band = ((tall - 4) / stride + 1) & ~1;

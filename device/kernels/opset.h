@@ -3,8 +3,9 @@
 #define WHIT_OPSET_H
 #include <stdint.h>
 
-#define STEP_BOUNDED 1
-#define WIDENED 1024 // inputs of a dense layer with scratch
+#define BOUNDED 1
+#define WIDENED 1024
+#define PLANE 3072
 
 typedef struct {
     uint8_t kernel, flags; uint16_t size;

@@ -41,7 +41,6 @@ enum { SATURATES = 0 };
 #define PLAIN NOINLINE
 #endif
 
-
 // a * b / 2**31 to nearest, ties upwards: gemmlowp's SaturatingRoundingDoublingHighMul but for a == b == INT32_MIN.
 #if defined(__ARM_ARCH) && __ARM_ARCH == 6
 // Cortex-M0 and M0+ multiply to 32 bits only, and the code may call no library: four 16-bit products, whose sums stay

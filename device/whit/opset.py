@@ -15,6 +15,7 @@
 import struct
 
 WIDENED = 1024  # a dense layer of more inputs has no scratch
+PLANE = 3072  # bytes of scratch that a depthwise layer takes at most, unless its rows are so wide that few fit
 BOUNDED = 1  # step flag: weights >= -127, every shift >= 1 and |accumulator| < 2**29, proven by the packager
 
 _CONV = "x:a y:a w:w q:w s:s ih:H iw:H ic:H oh:H ow:H oc:H kh:B kw:B sy:B sx:B dy:B dx:B py:B px:B zi:b zo:b lo:b hi:b"
@@ -62,7 +63,7 @@ def _conv2d(f):
 
 def _depthwise(f):
     # Scratch: the padded image of one channel, a piece of it at a time if it is large. `row` values of 16 bits hold a
-    # row with its padding and some to spare; there are all rows and one more, but at most 3 KB of them, and at least
+    # row with its padding and some to spare; there are all rows and one more, but at most PLANE of them, and at least
     # twice as many as a window spans. None where channels are multiplied.
     if not _windows(f) or not f["ic"] or f["oc"] % f["ic"]:
         return ()
@@ -73,7 +74,7 @@ def _depthwise(f):
         f["oh"] * f["ow"] * f["oc"],
         f["oc"] * f["kh"] * f["kw"],
         quant_bytes(f["oc"]),
-        max(4 * row * tall, min(2 * row * ((f["oh"] - 1) * f["sy"] + tall), 3072)) if f["oc"] == f["ic"] else 0,
+        max(4 * row * tall, min(2 * row * ((f["oh"] - 1) * f["sy"] + tall), PLANE)) if f["oc"] == f["ic"] else 0,
     )
 
 

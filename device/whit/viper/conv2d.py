@@ -32,6 +32,7 @@ _ZI = const(44)
 _ZO = const(45)
 _LO = const(46)
 _HI = const(47)
+_BOUNDED = const(1)
 # [end]
 
 
@@ -152,7 +153,7 @@ def conv2d(steps, at: int, weights, arena):
     lo = (p8[_LO] ^ 128) - 128
     hi = (p8[_HI] ^ 128) - 128
     floor = 0
-    if p8[1] & 1 and lo >= zo:  # BOUNDED
+    if p8[1] & _BOUNDED and lo >= zo:
         floor = 1
     k = (p8[_KH] * p8[_KW] * p16[_IC] + 3) & -4
     y = p32[_Y]

@@ -19,8 +19,9 @@ _ROWS = const(16)
 _ZO = const(34)
 _LO = const(35)
 _HI = const(36)
+_BOUNDED = const(1)
+_WIDENED = const(1024)
 # [end]
-_WIDENED = const(1024)  # of opset.py
 
 
 @micropython.viper
@@ -122,7 +123,7 @@ def dense(steps, at: int, weights, arena):
     lo = (p8[_LO] ^ 128) - 128
     hi = (p8[_HI] ^ 128) - 128
     floor = 0
-    if p8[1] & 1 and lo >= zo:  # BOUNDED
+    if p8[1] & _BOUNDED and lo >= zo:
         floor = 1
     y = p32[_Y]
     x = p32[_X]

@@ -32,6 +32,8 @@ _ZI = const(44)
 _ZO = const(45)
 _LO = const(46)
 _HI = const(47)
+_BOUNDED = const(1)
+_PLANE = const(3072)
 # [end]
 
 
@@ -157,8 +159,8 @@ def _channels(steps, at: int, weights, arena, floor: int):
     row = ((ow - 1) * p8[_SX] + (p8[_KW] - 1) * p8[_DX] + 8) & -4
     # the room that opset.py has, and the output rows of a band that has room there
     room = 2 * row * ((oh - 1) * sy + tall + 1)
-    if room > 3072:
-        room = 3072
+    if room > _PLANE:
+        room = _PLANE
     if room < 4 * row * (tall + 1):
         room = 4 * row * (tall + 1)
     band = 1
@@ -251,7 +253,7 @@ def depthwise(steps, at: int, weights, arena):
     lo = (p8[_LO] ^ 128) - 128
     hi = (p8[_HI] ^ 128) - 128
     floor = 0
-    if p8[1] & 1 and lo >= zo:  # BOUNDED
+    if p8[1] & _BOUNDED and lo >= zo:
         floor = 1
     if oc == p16[_IC]:
         _channels(steps, at, weights, arena, floor)

@@ -43,7 +43,7 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
     w = low.tensor(low.op.inputs[1])
     if w.quantization is None or np.any(w.quantization.zero_point != 0):
         raise low.error("its weights are not symmetric (zero point 0)", "convert with int8 quantization, not uint8")
-    weights = np.moveaxis(data, axis, 0).reshape(data.shape[axis], -1)
+    weights: np.ndarray = np.moveaxis(data, axis, 0).reshape(data.shape[axis], -1)
     channels = len(weights)
     bias = low.constant(2, "int32", "bias")
     bias = np.zeros(channels, np.int64) if bias is None else bias.astype(np.int64).reshape(-1)

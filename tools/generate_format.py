@@ -34,7 +34,7 @@ WORDS = {
 
 
 # Of opset.py, beside the fields: the flag, and the limits that the kernels know as well.
-CONSTANTS = {"BOUNDED": opset.BOUNDED, "WIDENED": opset.WIDENED, "PLANE": opset.PLANE}
+CONSTANTS = {"BOUNDED": opset.BOUNDED, "WIDENED": opset.WIDENED, "PLANE": opset.PLANE, "TABLED": opset.TABLED}
 
 
 def header() -> str:

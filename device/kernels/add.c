@@ -21,7 +21,7 @@ static void add(const add_step *s, const uint8_t *weights, uint8_t *arena) {
     q.bias[0] = 0, q.multiplier[0] = s->mo, q.shift[0] = s->eo;
 #ifndef SMALL
     int32_t *of_a = (int32_t *)(arena + s->s), *of_b = of_a + 256;
-    int tables = s->n >= 512;
+    int tables = s->n >= TABLED;
     for (int i = 0; i < 256 && tables; i++) {
         of_a[i] = operand((int8_t)i, s->za, s->ma, s->ea);
         of_b[i] = operand((int8_t)i, s->zb, s->mb, s->eb);

@@ -277,7 +277,7 @@ GLUE int dsp_depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t 
 GLUE int dsp_sum(const add_step *s, const uint8_t *weights, uint8_t *arena) {
     int32_t *a = (int32_t *)(arena + s->s), *b = a + 256;
     (void)weights;
-    if (s->n < 512 || s->eo < 1 || s->mo < 1 << 30) {
+    if (s->n < TABLED || s->eo < 1 || s->mo < 1 << 30) {
         return 0;
     }
     for (int v = -128; v < 128; v++) {

@@ -369,7 +369,7 @@ static NOINLINE void m0_add_table(int32_t *table, int z, int32_t m, int e) {
 
 static int add_fast(const add_step *s, const uint8_t *weights, uint8_t *arena) {
     (void)weights;
-    if (s->n < 512 || s->ea < 0 || s->eb < 0 || s->eo < 1) {
+    if (s->n < TABLED || s->ea < 0 || s->eb < 0 || s->eo < 1) {
         return 0;
     }
     int32_t *tables = (int32_t *)(arena + s->s);

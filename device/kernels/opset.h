@@ -6,6 +6,7 @@
 #define BOUNDED 1
 #define WIDENED 1024
 #define PLANE 3072
+#define TABLED 512
 
 typedef struct {
     uint8_t kernel, flags; uint16_t size;

@@ -16,6 +16,7 @@ import struct
 
 WIDENED = 1024  # a dense layer of more inputs has no scratch
 PLANE = 3072  # bytes of scratch that a depthwise layer takes at most, unless its rows are so wide that few fit
+TABLED = 512  # elements from which on add has scratch for its tables
 BOUNDED = 1  # step flag: weights >= -127, every shift >= 1 and |accumulator| < 2**29, proven by the packager
 
 _CONV = "x:a y:a w:w q:w s:s ih:H iw:H ic:H oh:H ow:H oc:H kh:B kw:B sy:B sx:B dy:B dx:B py:B px:B zi:b zo:b lo:b hi:b"
@@ -90,7 +91,7 @@ def _pool(f):
 
 def _add(f):
     # Scratch: two tables of what each operand adds, where there are enough elements to make them worth it.
-    return f["n"], f["n"], f["n"], 2048 if f["n"] >= 512 else 0
+    return f["n"], f["n"], f["n"], 2048 if f["n"] >= TABLED else 0
 
 
 def _softmax(f):

@@ -25,6 +25,7 @@ CASES = {
     "three_pixels": dict(x=(1, 3, 8), k=(1, 1), out=3),
     "seven_pixels": dict(x=(1, 7, 3), out=5),
     "deep": dict(x=(4, 3, 20), out=6),
+    **{f"{n}_channels": dict(x=(2, 3, 5), k=(1, 1), out=n) for n in (31, 33, 64, 65)},
     "300_channels": dict(x=(2, 2, 4), k=(1, 1), out=300),
     **{f"{n}_pixels": dict(x=(1, n, 8), k=(1, 1), out=5) for n in (2, 3, 5, 6, 7)},
     **{f"{n}_pixels_of_windows": dict(x=(1, n, 3), out=5) for n in (1, 2, 3, 6)},

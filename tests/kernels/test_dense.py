@@ -9,6 +9,8 @@ CASES = {
     **{f"o_{o}": dict(o=o) for o in (1, 2, 3, 5, 12)},
     "large": dict(k=640, o=33),
     "long": dict(k=1028, o=6),
+    "long_and_large": dict(k=1031, o=37, rows=2),
+    "129_by_rows": dict(k=10, o=129, rows=2),
     "long_rows": dict(k=1027, o=5, rows=2),
     "longest_copied": dict(k=1024, o=3),
     "rows": dict(k=7, o=5, rows=3),

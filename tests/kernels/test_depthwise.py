@@ -36,6 +36,8 @@ CASES = {
     "tall_stride_2_even": dict(x=(100, 50, 2), stride=(2, 2), act=RELU6, zo=-20, so=0.06),
     "very_wide": dict(x=(13, 400, 2), zi=9),
     "very_wide_stride_2": dict(x=(13, 401, 2), stride=(2, 2)),
+    "pieces_of_rows": dict(x=(5, 131, 2), zi=3),
+    "pieces_of_rows_uneven": dict(x=(9, 133, 2), stride=(1, 2), k=(2, 4)),
     "tall_5x5": dict(x=(60, 50, 2), k=(5, 5), zi=-7),
     "4x4": dict(x=(7, 6, 5), k=(4, 4)),
     "5x5_stride_2": dict(x=(9, 8, 4), k=(5, 5), stride=(2, 2)),
@@ -44,6 +46,7 @@ CASES = {
     # depth multiplier
     "multiplier_2": dict(x=(5, 4, 3), out=2),
     "multiplier_3": dict(x=(4, 4, 5), out=3),
+    "multiplier_2_of_35": dict(x=(2, 3, 35), out=2),
     "multiplier_8_of_1": dict(x=(6, 6, 1), out=8),
     # stride, padding, dilation
     "valid": dict(padding=VALID),

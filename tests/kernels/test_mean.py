@@ -15,6 +15,7 @@ CASES = {
     "dropped_rescaled": dict(keep=False, x=(0.05, -128), y=(0.02, 5)),
     "dropped_saturating": dict(keep=False, x=(0.05, 3), y=(0.004, 0)),
     "dropped_tiny": dict(keep=False, shape=(1, 25, 13, 3), y=(3.0, 7)),
+    "kept_130_channels": dict(shape=(1, 2, 3, 130), x=(0.05, 3), y=(0.04, -9)),
     # other axes
     "negative_axes": dict(axes=(-3, -2), x=(0.05, 2), y=(0.03, 1)),
     "height_only": dict(shape=(1, 9, 2, 3), axes=(1,), keep=False, x=(0.05, 2), y=(0.03, 1)),

@@ -38,7 +38,12 @@ def prepare(ids):
             _kernels[number] = getattr(sys.modules[full], name)
 
 
+# Viper keeps the first two names of a function in registers, and those are its first parameters; every other name is a
+# place on the stack. So the first two of a kernel are what its inner loops use most, one integer and one pointer. They
+# come with the place of the step's record, and with the weights.
+
+
 def run(steps, weights, arena, first, last):
     while first < last:
-        _kernels[steps[first]](steps, first, weights, arena)
+        _kernels[steps[first]](first, weights, steps, weights, arena)
         first += steps[first + 2] | steps[first + 3] << 8

@@ -1,12 +1,12 @@
 # y[r, c, o] = requantize(bias[o] + sum x[r * sy - py + i * dy, c * sx - px + j * dx, k] * w[o, i, j, k])
 #
-# Per output pixel: gather the patch into scratch as 32-bit words, padded with the input's zero point, before any of its
-# output is written; then the sums of as many channels as there are accumulators. (w ^ 128) is w + 128; 128 times the
-# sum of the patch is taken off at the start. Words read unsigned where integers have 64 bits leave the low 32 right.
+# Per output pixel: gather the patch into scratch as int32 words, then four channels at a time over the quad blocks.
+# (w ^ 128) is w + 128; 128 times the sum of the patch is taken off beforehand. Accumulators of several pixels, or of a
+# part of the channels of one, are finished together.
 
 from micropython import const
 
-from .requantize import CHUNK, acc, requantize, store
+from .requantize import CHUNK, acc, finish
 
 # [fields]
 _X = const(1)
@@ -32,149 +32,169 @@ _ZI = const(44)
 _ZO = const(45)
 _LO = const(46)
 _HI = const(47)
-_BOUNDED = const(1)
 # [end]
 
 
 @micropython.viper
-def _patch(x: ptr8, d: ptr32, v: int, steps, at: int, r: int, c: int) -> int:
-    # The patch under the window at output pixel (r, c) to scratch, padded to quads; x and d are the arena. -> its sum
-    p32 = ptr32(int(ptr8(steps)) + at)
+def conv2d(v: int, w: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + v)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
+    chunk = int(CHUNK)
+    clamp = (p8[_HI] << 16) + (p8[_LO] << 8) + p8[_ZO]
     ic = p16[_IC]
-    ih = p16[_IH]
-    iw = p16[_IW]
-    zi = (p8[_ZI] ^ 128) - 128
-    first = int(x) + p32[_X]
-    d = ptr32(int(d) + p32[_S])
-    total = 0
-    size = 0
-    iy = r * p8[_SY] - p8[_PY]
-    i = p8[_KH]
-    while i > 0:
-        ix = c * p8[_SX] - p8[_PX]
-        j = p8[_KW]
-        while j > 0:
-            x = ptr8(first + (iy * iw + ix) * ic)
-            end = int(x) + ic
-            if iy < 0 or iy >= ih or ix < 0 or ix >= iw:
-                while int(x) < end:
-                    d[0] = zi
-                    d = ptr32(int(d) + 4)
-                    x = ptr8(int(x) + 1)
-                total += zi * ic
-            else:
-                while int(x) < end:
-                    v = (x[0] ^ 128) - 128
-                    d[0] = v
-                    total += v
-                    d = ptr32(int(d) + 4)
-                    x = ptr8(int(x) + 1)
-            size += ic
-            ix += p8[_DX]
-            j -= 1
-        iy += p8[_DY]
-        i -= 1
-    while size & 3:  # against weights of zero
-        d[0] = 0
-        d = ptr32(int(d) + 4)
-        size += 1
-    return total
-
-
-@micropython.viper
-def _sums(w: ptr8, x: ptr32, a: int, j: int, q: int, s: int, k: int, n: int):
-    # acc[i] = a + bias[i] + sum (w[i] + 128) * patch, of n channels from the quad at j on, whose quant block is at q.
-    # w is the weights, x the arena; the patch of k words, a multiple of 4, is at s.
-    sums = ptr32(acc)
-    bias = ptr32(int(w) + q)
-    channel = int(w) + j
-    s += int(x)
-    sixteens = s + ((k & -16) << 2)
-    start = a
-    i = 0
-    while i < n:
-        w = ptr8(channel)
-        x = ptr32(s)
-        a = start + bias[0]
-        while int(x) < sixteens:
-            a = (w[0] ^ 128) * x[0] + a
-            a = (w[1] ^ 128) * x[1] + a
-            a = (w[2] ^ 128) * x[2] + a
-            a = (w[3] ^ 128) * x[3] + a
-            a = (w[16] ^ 128) * x[4] + a
-            a = (w[17] ^ 128) * x[5] + a
-            a = (w[18] ^ 128) * x[6] + a
-            a = (w[19] ^ 128) * x[7] + a
-            a = (w[32] ^ 128) * x[8] + a
-            a = (w[33] ^ 128) * x[9] + a
-            a = (w[34] ^ 128) * x[10] + a
-            a = (w[35] ^ 128) * x[11] + a
-            a = (w[48] ^ 128) * x[12] + a
-            a = (w[49] ^ 128) * x[13] + a
-            a = (w[50] ^ 128) * x[14] + a
-            a = (w[51] ^ 128) * x[15] + a
-            w = ptr8(int(w) + 64)
-            x = ptr32(int(x) + 64)
-        if k & 8:
-            a = (w[0] ^ 128) * x[0] + a
-            a = (w[1] ^ 128) * x[1] + a
-            a = (w[2] ^ 128) * x[2] + a
-            a = (w[3] ^ 128) * x[3] + a
-            a = (w[16] ^ 128) * x[4] + a
-            a = (w[17] ^ 128) * x[5] + a
-            a = (w[18] ^ 128) * x[6] + a
-            a = (w[19] ^ 128) * x[7] + a
-            w = ptr8(int(w) + 32)
-            x = ptr32(int(x) + 32)
-        if k & 4:
-            a = (w[0] ^ 128) * x[0] + a
-            a = (w[1] ^ 128) * x[1] + a
-            a = (w[2] ^ 128) * x[2] + a
-            a = (w[3] ^ 128) * x[3] + a
-        sums[0] = a
-        sums = ptr32(int(sums) + 4)
-        bias = ptr32(int(bias) + 4)
-        channel += 4
-        i += 1
-        if i & 3 == 0:
-            bias = ptr32(int(bias) + 20)
-            channel += (k << 2) - 16
-
-
-@micropython.viper
-def conv2d(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
-    p16 = ptr16(int(p32))
-    p8 = ptr8(int(p32))
+    ow = p16[_OW]
     oc = p16[_OC]
-    zo = (p8[_ZO] ^ 128) - 128
-    lo = (p8[_LO] ^ 128) - 128
-    hi = (p8[_HI] ^ 128) - 128
-    floor = 0
-    if p8[1] & _BOUNDED and lo >= zo:
-        floor = 1
-    k = (p8[_KH] * p8[_KW] * p16[_IC] + 3) & -4
+    zi = (p8[_ZI] ^ 128) - 128
+    k = p8[_KH] * p8[_KW] * ic
+    # Taps side by side are one run of bytes.
+    taps = p8[_KW]
+    run = ic
+    if p8[_DX] == 1:
+        taps = 1
+        run *= p8[_KW]
+    width = p16[_IW] * ic
+    tall = (p8[_KH] - 1) * p8[_DY] + 1
+    reach = (p8[_KW] - 1) * p8[_DX] * ic + ic
+    patch = int(ptr8(arena)) + p32[_S]
+    patch_end = patch + ((k + 3) >> 2 << 4)
+    sums = ptr32(acc)
+    s = sums
+    full = int(sums) + (chunk << 2)
+    blocks = (oc + 3) >> 2 << 2
+    h = 0
+    if oc and blocks <= chunk:
+        h = blocks << 8
+        full = int(sums) + chunk // blocks * (blocks << 2)
     y = p32[_Y]
+    pixels = p16[_OH] * ow
+    pixel = 0  # the first one whose accumulators are waiting
+    channel = 0  # and their first channel
     r = 0
-    while r < p16[_OH]:
-        c = 0
-        while c < p16[_OW]:
-            total = int(_patch(arena, arena, 0, steps, at, r, c)) << 7
-            j = p32[_W]
-            q = p32[_Q]
-            left = oc
-            while left > 0:
-                n = int(CHUNK)
-                if n > left:
-                    n = left
-                _sums(weights, arena, 0 - total, j, q, p32[_S], k, n)
-                requantize(acc, 0, weights, n, q + 16, q + 32, 1, floor)
-                store(arena, 0, acc, y, n, 1, zo, lo, hi)
-                y += n
-                j += n * k
-                q += n * 9
-                left -= n
-            c += 1
-        r += 1
+    c = 0
+    n = 0
+    while n < pixels:
+        n += 1
+        iy = r * p8[_SY] - p8[_PY]
+        ix = (c * p8[_SX] - p8[_PX]) * ic
+        # The padding, where the window reaches over an edge; what fills up the last quad stays zi from the first time.
+        if n == 1 or iy < 0 or iy + tall > p16[_IH] or ix < 0 or ix + reach > width:
+            d = ptr32(patch)
+            v = zi
+            while int(d) < patch_end:
+                d[0] = v
+                d[1] = v
+                d[2] = v
+                d[3] = v
+                d = ptr32(int(d) + 16)
+        copied = 0
+        a0 = 0
+        to = patch
+        i = p8[_KH]
+        while i:
+            row = int(ptr8(arena)) + p32[_X] + iy * width
+            x = ix
+            j = taps
+            if iy < 0 or iy >= p16[_IH]:
+                j = 0
+                to += p8[_KW] * ic << 2
+            while j:
+                first = 0
+                if x < 0:
+                    first = 0 - x
+                last = run
+                if x + last > width:
+                    last = width - x
+                if first < last:
+                    copied += last - first
+                    w = ptr8(row + x + first)
+                    end = row + x + last
+                    d = ptr32(to + (first << 2))
+                    fast = end - 3
+                    while int(w) < fast:
+                        v = (w[0] ^ 128) - 128
+                        a0 += v
+                        d[0] = v
+                        v = (w[1] ^ 128) - 128
+                        a0 += v
+                        d[1] = v
+                        v = (w[2] ^ 128) - 128
+                        a0 += v
+                        d[2] = v
+                        v = (w[3] ^ 128) - 128
+                        a0 += v
+                        d[3] = v
+                        w = ptr8(int(w) + 4)
+                        d = ptr32(int(d) + 16)
+                    while int(w) < end:
+                        v = (w[0] ^ 128) - 128
+                        a0 += v
+                        d[0] = v
+                        w = ptr8(int(w) + 1)
+                        d = ptr32(int(d) + 4)
+                to += run << 2
+                x += p8[_DX] * ic
+                j -= 1
+            iy += p8[_DY]
+            i -= 1
+        bias = 0 - ((((patch_end - patch) >> 2) - copied) * zi + a0 << 7)
+        c += 1
+        if c == ow:
+            c = 0
+            r += 1
+        w = ptr8(int(ptr8(weights)) + p32[_W])
+        o = 0
+        while o < oc:
+            a0 = bias
+            d = ptr32(patch)
+            start = int(w)
+            end = start + (patch_end - patch)
+            while int(w) < end and ptr32(int(w))[0] | ptr32(int(w))[1] | ptr32(int(w))[2] | ptr32(int(w))[3] == 0:
+                w = ptr8(int(w) + 16)
+            if int(w) < end:
+                w = ptr8(start)
+            else:  # four channels without weights: training leaves such ones
+                a0 = 0
+            a1 = a0
+            a2 = a0
+            a3 = a0
+            while int(w) < end:
+                v = d[0]
+                a0 = (w[0] ^ 128) * v + a0
+                a1 = (w[4] ^ 128) * v + a1
+                a2 = (w[8] ^ 128) * v + a2
+                a3 = (w[12] ^ 128) * v + a3
+                v = d[1]
+                a0 = (w[1] ^ 128) * v + a0
+                a1 = (w[5] ^ 128) * v + a1
+                a2 = (w[9] ^ 128) * v + a2
+                a3 = (w[13] ^ 128) * v + a3
+                v = d[2]
+                a0 = (w[2] ^ 128) * v + a0
+                a1 = (w[6] ^ 128) * v + a1
+                a2 = (w[10] ^ 128) * v + a2
+                a3 = (w[14] ^ 128) * v + a3
+                v = d[3]
+                a0 = (w[3] ^ 128) * v + a0
+                a1 = (w[7] ^ 128) * v + a1
+                a2 = (w[11] ^ 128) * v + a2
+                a3 = (w[15] ^ 128) * v + a3
+                w = ptr8(int(w) + 16)
+                d = ptr32(int(d) + 16)
+            s[0] = a0
+            s[1] = a1
+            s[2] = a2
+            s[3] = a3
+            s = ptr32(int(s) + 16)
+            o += 4
+            if int(s) == full or (o >= oc and (n == pixels or blocks > chunk)):
+                v = oc
+                if v > o:
+                    v = o
+                v = (v - channel << 16) + 256 + n - pixel
+                finish(v, p32[_Q] + 9 * channel, h, acc, arena, y + pixel * oc + channel, oc, clamp, weights)
+                s = sums
+                channel = o
+                if o >= oc:
+                    channel = 0
+                    pixel = n

@@ -19,23 +19,31 @@ _Y2 = const(12)
 
 
 @micropython.viper
-def copy(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
-    a = ptr8(arena)
-    n3 = p32[_N3]
+def copy(v: int, x: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + v)
+    a = int(ptr8(arena))
     i = 0
     while i < p32[_N0]:
         j = 0
         while j < p32[_N1]:
             k = 0
             while k < p32[_N2]:
-                x = p32[_X] + i * p32[_X0] + j * p32[_X1] + k * p32[_X2]
-                y = p32[_Y] + i * p32[_Y0] + j * p32[_Y1] + k * p32[_Y2]
-                end = x + n3
-                while x < end:
-                    a[y] = a[x]
-                    x += 1
-                    y += 1
+                x = ptr8(a + p32[_X] + i * p32[_X0] + j * p32[_X1] + k * p32[_X2])
+                y = ptr8(a + p32[_Y] + i * p32[_Y0] + j * p32[_Y1] + k * p32[_Y2])
+                v = p32[_N3]
+                while v >= 4:
+                    y[0] = x[0]
+                    y[1] = x[1]
+                    y[2] = x[2]
+                    y[3] = x[3]
+                    x = ptr8(int(x) + 4)
+                    y = ptr8(int(y) + 4)
+                    v -= 4
+                while v:
+                    y[0] = x[0]
+                    x = ptr8(int(x) + 1)
+                    y = ptr8(int(y) + 1)
+                    v -= 1
                 k += 1
             j += 1
         i += 1

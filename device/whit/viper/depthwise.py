@@ -1,12 +1,15 @@
 # y[r, c, o] = requantize(bias[o] + sum x[r * sy - py + i * dy, c * sx - px + j * dx, o * ic / oc] * w[o, i, j])
 #
-# With ic = oc channel by channel: a band of its padded image goes to scratch as x + 128, as many rows as there is room
-# for, and sums of output rows are collected until there are no accumulators left. Every input row is read once, before
-# an output row that needs it is written. Else pixel by pixel, from the image.
+# Where ic = oc, channel by channel through its padded image in scratch, as bytes x + 128, and tap by tap: one run over
+# up to CHUNK accumulators multiplies by one weight. For that a stride splits the image into phases, each a plane
+# [rows][pitch] of every sy-th row and sx-th column; so what a tap reads lies in a row, and row after row. What is
+# accumulated between the rows' ends is never stored. An image that scratch cannot hold goes in bands of `band` output
+# rows; the rows that two bands need are kept, so that the output may lie over the input.
+# 128 times the sum of the weights is taken off beforehand.
 
 from micropython import const
 
-from .requantize import CHUNK, acc, requantize, store
+from .requantize import CHUNK, acc, finish
 
 # [fields]
 _X = const(1)
@@ -32,252 +35,261 @@ _ZI = const(44)
 _ZO = const(45)
 _LO = const(46)
 _HI = const(47)
-_BOUNDED = const(1)
 _PLANE = const(3072)
 # [end]
 
 
 @micropython.viper
-def _rows(x: ptr8, d: ptr8, n: int, steps, at: int, channel: int, iy: int, row: int, rows: int):
-    # Rows of one channel, from image row iy on, to scratch from its row n on; x and d are the arena.
-    p32 = ptr32(int(ptr8(steps)) + at)
+def depthwise(v: int, p: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + v)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
+    if p16[_OH] * p16[_OW] == 0:
+        return
+    if p16[_IC] != p16[_OC]:
+        _multiplied(v, weights, steps, weights, arena)
+        return
+    chunk = int(CHUNK)
+    clamp = (p8[_HI] << 16) + (p8[_LO] << 8) + p8[_ZO]
+    sums = int(ptr32(acc))
+    base = int(ptr8(arena))
+    plane = base + p32[_S]
     ic = p16[_IC]
-    zi = p8[_ZI] ^ 128
-    image = int(x) + p32[_X] + channel
-    d = ptr8(int(d) + p32[_S] + n * row)
-    end = int(d) + rows * row
-    while int(d) < end:
-        behind = int(d) + row
-        if iy >= 0 and iy < p16[_IH]:
-            n = int(d) + p8[_PX]
-            while int(d) < n:
-                d[0] = zi
-                d = ptr8(int(d) + 1)
-            n += p16[_IW]
-            if n > behind:
-                n = behind
-            x = ptr8(image + iy * p16[_IW] * ic)
-            while int(d) < n:
-                d[0] = x[0] ^ 128
-                x = ptr8(int(x) + ic)
-                d = ptr8(int(d) + 1)
-        while int(d) < behind:
-            d[0] = zi
-            d = ptr8(int(d) + 1)
-        iy += 1
-
-
-@micropython.viper
-def _sums(
-    x: ptr8, s: ptr32, w0: int, steps, at: int, weights, w: int, start: int, from_: int, row: int, slot: int, n: int
-):
-    # acc[slot + i] = start + sum w * (x + 128) of n windows side by side, whose first is at from_ in the arena x.
-    p8 = ptr8(int(ptr8(steps)) + at)
-    sx = p8[_SX]
-    dx = p8[_DX]
-    first = int(ptr32(acc)) + (slot << 2)
-    behind = first + (n << 2)
-    s = ptr32(first)
-    while int(s) < behind:
-        s[0] = start
-        s = ptr32(int(s) + 4)
-    tap = ptr8(int(ptr8(weights)) + w)
-    from_ += int(x)
-    i = p8[_KH]
-    while i > 0:
-        j = p8[_KW]
-        at = from_
-        while j > 0:
-            x = ptr8(at)
-            s = ptr32(first)
-            w0 = (tap[0] ^ 128) - 128
-            if j > 2 and dx == 1:
-                w1 = (tap[1] ^ 128) - 128
-                w2 = (tap[2] ^ 128) - 128
-                while int(s) < behind:
-                    s[0] = x[0] * w0 + x[1] * w1 + x[2] * w2 + s[0]
-                    x = ptr8(int(x) + sx)
-                    s = ptr32(int(s) + 4)
-                at += 3
-                j -= 3
-                tap = ptr8(int(tap) + 3)
-            else:
-                while int(s) < behind:
-                    s[0] = x[0] * w0 + s[0]
-                    x = ptr8(int(x) + sx)
-                    s = ptr32(int(s) + 4)
-                at += dx
-                j -= 1
-                tap = ptr8(int(tap) + 1)
-        from_ += p8[_DY] * row
-        i -= 1
-
-
-@micropython.viper
-def _start(weights, w: int, taps: int, q: int) -> int:
-    # A channel's bias less 128 * sum(w).
-    p = ptr8(int(ptr8(weights)) + w)
-    bias = ptr32(int(ptr8(weights)) + q)
-    end = int(p) + taps
-    total = 0
-    while int(p) < end:
-        total += (p[0] ^ 128) - 128
-        p = ptr8(int(p) + 1)
-    sign = 1
-    sign <<= 31
-    return ((bias[0] ^ sign) - sign) - (total << 7)
-
-
-@micropython.viper
-def _move(arena, to: int, size: int, by: int):
-    # size bytes to `to` from `by` bytes behind it
-    a = ptr8(int(ptr8(arena)) + to)
-    end = int(a) + size
-    while int(a) < end:
-        b = ptr8(int(a) + by)
-        a[0] = b[0]
-        a = ptr8(int(a) + 1)
-
-
-@micropython.viper
-def _channels(steps, at: int, weights, arena, floor: int):
-    # ic = oc.
-    p32 = ptr32(int(ptr8(steps)) + at)
-    p16 = ptr16(int(p32))
-    p8 = ptr8(int(p32))
-    oc = p16[_OC]
+    iw = p16[_IW]
     oh = p16[_OH]
     ow = p16[_OW]
+    kh = p8[_KH]
+    kw = p8[_KW]
     sy = p8[_SY]
-    zo = (p8[_ZO] ^ 128) - 128
-    lo = (p8[_LO] ^ 128) - 128
-    hi = (p8[_HI] ^ 128) - 128
-    taps = p8[_KH] * p8[_KW]
-    tall = (p8[_KH] - 1) * p8[_DY] + 1
-    row = ((ow - 1) * p8[_SX] + (p8[_KW] - 1) * p8[_DX] + 8) & -4
-    # the room that opset.py has, and the output rows of a band that has room there
-    room = 2 * row * ((oh - 1) * sy + tall + 1)
-    if room > _PLANE:
-        room = _PLANE
-    if room < 4 * row * (tall + 1):
-        room = 4 * row * (tall + 1)
-    band = 1
-    while band < oh and row * (band * sy + tall) <= room:
-        band += 1
-    w = p32[_W]
+    sx = p8[_SX]
+    tall = (kh - 1) * p8[_DY]
+    reach = (kw - 1) * p8[_DX]
+    # No more phases than a window touches, each with `more` rows besides those of the output, and columns likewise.
+    phases = sy
+    if phases > tall + 1:
+        phases = tall + 1
+    across = sx
+    if across > reach + 1:
+        across = reach + 1
+    more = tall // sy
+    pitch = ow + reach // sx
+    # The scratch there is (opset.py), less what the last run may read behind its end. One row at least has room.
+    v = ((ow - 1) * sx + reach + 8) & -4
+    size = (v << 1) * ((oh - 1) * sy + tall + 2)
+    if size > _PLANE:
+        size = _PLANE
+    if size < (v << 2) * (tall + 2):
+        size = (v << 2) * (tall + 2)
+    band = (size - 8) // (phases * across * pitch) - more
+    if band > oh:
+        band = oh
+    size = (band + more) * pitch
+    # A run: `lines` rows, or a piece of one.
+    lines = 1
+    width = ow
+    if width > chunk:
+        width = chunk
+    else:
+        lines += (chunk - width) // pitch
+    taps = int(ptr8(weights)) + p32[_W]
+    q = p32[_Q]
     o = 0
-    while o < oc:
-        q = p32[_Q] + (o >> 2) * 36 + (o & 3) * 4
-        e = p32[_Q] + (o >> 2) * 36 + 32 + (o & 3)
-        start = int(_start(weights, w, taps, q))
-        y = p32[_Y] + o
-        ready = 0
-        have = 0  # rows that the last band has left
-        r = 0
-        while r < oh:
-            n = oh - r
-            if n > band:
-                n = band
-            need = (n - 1) * sy + tall
-            if need > have:
-                _rows(arena, arena, have, steps, at, o, r * sy - p8[_PY] + have, row, need - have)
-            i = 0
-            while i < n:
-                c = 0
-                while c < ow:
-                    size = ow - c
-                    if size > int(CHUNK) - ready:
-                        size = int(CHUNK) - ready
-                    x = p32[_S] + i * sy * row + c * p8[_SX]
-                    _sums(arena, acc, 0, steps, at, weights, w, start, x, row, ready, size)
-                    ready += size
-                    c += size
-                    if ready == int(CHUNK) or (c == ow and r + i + 1 == oh):
-                        requantize(acc, 0, weights, ready, q + 16, e, 0, floor)
-                        store(arena, 0, acc, y, ready, oc, zo, lo, hi)
-                        y += ready * oc
-                        ready = 0
-                i += 1
-            r += n
-            have = 0
-            if need > n * sy and r < oh:
-                have = need - n * sy
-                _move(arena, p32[_S], have * row, n * sy * row)
-        w += taps
+    while o < ic:
+        bias = 0
+        i = kh * kw
+        p = ptr8(taps)
+        while i:
+            bias -= (p[0] ^ 128) - 128
+            p = ptr8(int(p) + 1)
+            i -= 1
+        bias <<= 7
+        top = 0
+        while top < oh:
+            # The image of channel o, from the row under the window of output row `top`.
+            rows = oh - top
+            if rows > band:
+                rows = band
+            to = plane
+            a = 0
+            while a < phases:
+                b = 0
+                while b < across:
+                    d = ptr8(to)
+                    end = to + more * pitch
+                    row = 0
+                    if top:
+                        row = more
+                        p = ptr8(to + band * pitch)
+                        while int(d) < end:
+                            d[0] = p[0]
+                            p = ptr8(int(p) + 1)
+                            d = ptr8(int(d) + 1)
+                    if o == 0 or band < oh:
+                        v = p8[_ZI] ^ 128
+                        end = to + size
+                        p = d
+                        while int(p) < end:
+                            p[0] = v
+                            p = ptr8(int(p) + 1)
+                    first = 0
+                    x = b - p8[_PX]
+                    while x < 0:
+                        x += sx
+                        first += 1
+                    count = pitch - first
+                    v = (iw - x + sx - 1) // sx
+                    if count > v:
+                        count = v
+                    y = (top + row) * sy + a - p8[_PY]
+                    step = sx * ic
+                    first += int(d)
+                    while row < rows + more:
+                        if y >= 0 and y < p16[_IH]:
+                            p = ptr8(base + p32[_X] + (y * iw + x) * ic + o)
+                            d = ptr8(first)
+                            v = count
+                            while v > 1:
+                                d[0] = p[0] ^ 128
+                                p = ptr8(int(p) + step)
+                                d[1] = p[0] ^ 128
+                                p = ptr8(int(p) + step)
+                                d = ptr8(int(d) + 2)
+                                v -= 2
+                            if v == 1:
+                                d[0] = p[0] ^ 128
+                        y += sy
+                        first += pitch
+                        row += 1
+                    to += size
+                    b += 1
+                a += 1
+            row = 0
+            column = 0
+            while row < rows:
+                count = rows - row
+                if count > lines:
+                    count = lines
+                n = ow - column
+                if n > width:
+                    n = width
+                end = sums + ((count - 1) * pitch + n << 2)
+                s = ptr32(sums)
+                v = bias
+                while int(s) < end:
+                    s[0] = v
+                    s[1] = v
+                    s[2] = v
+                    s[3] = v
+                    s = ptr32(int(s) + 16)
+                w = ptr8(taps)
+                y = row * pitch + column
+                a = 0
+                i = kh
+                while i:
+                    x = y
+                    b = 0
+                    j = kw
+                    while j:
+                        v = (w[0] ^ 128) - 128
+                        w = ptr8(int(w) + 1)
+                        p = ptr8(plane + (a * across + b) * size + x)
+                        s = ptr32(sums)
+                        while int(s) < end:
+                            s[0] = p[0] * v + s[0]
+                            s[1] = p[1] * v + s[1]
+                            s[2] = p[2] * v + s[2]
+                            s[3] = p[3] * v + s[3]
+                            s[4] = p[4] * v + s[4]
+                            s[5] = p[5] * v + s[5]
+                            s[6] = p[6] * v + s[6]
+                            s[7] = p[7] * v + s[7]
+                            p = ptr8(int(p) + 8)
+                            s = ptr32(int(s) + 32)
+                        b += p8[_DX]
+                        while b >= sx:
+                            b -= sx
+                            x += 1
+                        j -= 1
+                    a += p8[_DY]
+                    while a >= sy:
+                        a -= sy
+                        y += pitch
+                    i -= 1
+                v = 0x10000 + (count << 8) + n
+                x = p32[_Y] + ((top + row) * ow + column) * ic + o
+                y = 256
+                if count > 1:
+                    y += pitch - n
+                finish(v, q + (o & 3), y, acc, arena, x, ic, clamp, weights)
+                column += n
+                if column == ow:
+                    column = 0
+                    row += count
+            top += band
+        taps += kh * kw
         o += 1
+        q += 4
+        if o & 3 == 0:
+            q += 20
 
 
 @micropython.viper
-def _tap_sum(steps, at: int, weights, arena, y0: int, x0: int, o: int, q: int) -> int:
-    # The sum of channel o under the window whose first tap is at (y0, x0), with its bias, which is at q.
-    p32 = ptr32(int(ptr8(steps)) + at)
+def _multiplied(v: int, w: ptr8, steps, weights, arena):
+    # oc a multiple of ic: pixel by pixel, each channel where it lies.
+    p32 = ptr32(int(ptr8(steps)) + v)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
-    a = ptr8(arena)
-    w = ptr8(weights)
-    ic = p16[_IC]
-    zi = (p8[_ZI] ^ 128) - 128
-    t = p32[_W] + o * p8[_KH] * p8[_KW]
-    base = p32[_X] + o // (p16[_OC] // ic)
-    bias = ptr32(int(w) + q)
-    sign = 1
-    sign <<= 31
-    total = (bias[0] ^ sign) - sign
-    i = p8[_KH]
-    while i > 0:
-        x = x0
-        row = base + y0 * p16[_IW] * ic
-        j = p8[_KW]
-        while j > 0:
-            v = zi
-            if y0 >= 0 and y0 < p16[_IH] and x >= 0 and x < p16[_IW]:
-                v = (a[row + x * ic] ^ 128) - 128
-            total += ((w[t] ^ 128) - 128) * v
-            t += 1
-            x += p8[_DX]
-            j -= 1
-        y0 += p8[_DY]
-        i -= 1
-    return total
-
-
-@micropython.viper
-def depthwise(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
-    p16 = ptr16(int(p32))
-    p8 = ptr8(int(p32))
-    oc = p16[_OC]
-    zo = (p8[_ZO] ^ 128) - 128
-    lo = (p8[_LO] ^ 128) - 128
-    hi = (p8[_HI] ^ 128) - 128
-    floor = 0
-    if p8[1] & _BOUNDED and lo >= zo:
-        floor = 1
-    if oc == p16[_IC]:
-        _channels(steps, at, weights, arena, floor)
-        return
+    chunk = int(CHUNK)
+    clamp = (p8[_HI] << 16) + (p8[_LO] << 8) + p8[_ZO]
     sums = ptr32(acc)
+    base = int(ptr8(arena)) + p32[_X]
+    ic = p16[_IC]
+    iw = p16[_IW]
+    oc = p16[_OC]
+    share = oc // ic
+    zi = (p8[_ZI] ^ 128) - 128
     y = p32[_Y]
-    r = 0
-    while r < p16[_OH]:
-        c = 0
-        while c < p16[_OW]:
+    r = 0 - p8[_PY]
+    rows = p16[_OH]
+    while rows:
+        c = 0 - p8[_PX]
+        columns = p16[_OW]
+        while columns:
+            w = ptr8(int(ptr8(weights)) + p32[_W])
+            x = base
+            left = share
+            n = 0
             o = 0
             while o < oc:
-                n = oc - o
-                if n > 4:
-                    n = 4
-                q = p32[_Q] + o * 9
-                i = 0
-                while i < n:
-                    y0 = r * p8[_SY] - p8[_PY]
-                    sums[i] = int(_tap_sum(steps, at, weights, arena, y0, c * p8[_SX] - p8[_PX], o + i, q + i * 4))
-                    i += 1
-                requantize(acc, 0, weights, n, q + 16, q + 32, 1, floor)
-                store(arena, 0, acc, y, n, 1, zo, lo, hi)
-                y += n
-                o += n
-            c += 1
-        r += 1
+                total = 0
+                iy = r
+                i = p8[_KH]
+                while i:
+                    ix = c
+                    j = p8[_KW]
+                    while j:
+                        v = zi
+                        if iy >= 0 and iy < p16[_IH] and ix >= 0 and ix < iw:
+                            p = ptr8(x + (iy * iw + ix) * ic)
+                            v = (p[0] ^ 128) - 128
+                        total += ((w[0] ^ 128) - 128) * v
+                        w = ptr8(int(w) + 1)
+                        ix += p8[_DX]
+                        j -= 1
+                    iy += p8[_DY]
+                    i -= 1
+                sums[n] = total
+                n += 1
+                o += 1
+                left -= 1
+                if left == 0:
+                    left = share
+                    x += 1
+                if n == chunk or o == oc:
+                    finish((n << 16) + 0x101, p32[_Q] + 9 * (o - n), 0, acc, arena, y, 1, clamp, weights)
+                    y += n
+                    n = 0
+            c += p8[_SX]
+            columns -= 1
+        r += p8[_SY]
+        rows -= 1

@@ -10,12 +10,11 @@ _VALUE = const(12)
 
 
 @micropython.viper
-def fill(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
-    a = ptr8(arena)
-    value = ptr8(int(p32))[_VALUE]
-    y = p32[_Y]
-    end = y + p32[_N]
-    while y < end:
-        a[y] = value
-        y += 1
+def fill(v: int, y: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + v)
+    v = ptr8(int(p32))[_VALUE]
+    y = ptr8(int(ptr8(arena)) + p32[_Y])
+    end = int(y) + p32[_N]
+    while int(y) < end:
+        y[0] = v
+        y = ptr8(int(y) + 1)

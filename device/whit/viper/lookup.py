@@ -11,14 +11,14 @@ _N = const(4)
 
 
 @micropython.viper
-def lookup(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
-    a = ptr8(arena)
+def lookup(v: int, x: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + v)
     t = ptr8(int(ptr8(weights)) + p32[_T])
-    x = p32[_X]
-    y = p32[_Y]
-    end = x + p32[_N]
-    while x < end:
-        a[y] = t[a[x]]
-        x += 1
-        y += 1
+    x = ptr8(int(ptr8(arena)) + p32[_X])
+    y = ptr8(int(ptr8(arena)) + p32[_Y])
+    end = int(x) + p32[_N]
+    while int(x) < end:
+        v = x[0]
+        y[0] = t[v]
+        x = ptr8(int(x) + 1)
+        y = ptr8(int(y) + 1)

@@ -22,17 +22,17 @@ _HI = const(29)
 
 
 @micropython.viper
-def max_pool(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
+def max_pool(v: int, x: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + v)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
-    a = ptr8(arena)
     ih = p16[_IH]
     iw = p16[_IW]
     ch = p16[_C]
     lo = (p8[_LO] ^ 128) - 128
     hi = (p8[_HI] ^ 128) - 128
-    y = p32[_Y]
+    base = int(ptr8(arena)) + p32[_X]
+    y = ptr8(int(ptr8(arena)) + p32[_Y])
     r = 0
     while r < p16[_OH]:
         top = r * p8[_SY] - p8[_PY]
@@ -49,23 +49,27 @@ def max_pool(steps, at: int, weights, arena):
                 left = 0
             if right > iw:
                 right = iw
+            size = (right - left) * ch
             k = 0
             while k < ch:
-                best = lo
+                v = lo + 128
+                row = base + (top * iw + left) * ch + k
                 i = top
                 while i < bottom:
-                    s = p32[_X] + (i * iw + left) * ch + k
-                    end = s + (right - left) * ch
-                    while s < end:
-                        v = (a[s] ^ 128) - 128
-                        if v > best:
-                            best = v
-                        s += ch
+                    x = ptr8(row)
+                    end = row + size
+                    while int(x) < end:
+                        value = x[0] ^ 128
+                        if value > v:
+                            v = value
+                        x = ptr8(int(x) + ch)
+                    row += iw * ch
                     i += 1
-                if best > hi:
-                    best = hi
-                a[y] = best
-                y += 1
+                v -= 128
+                if v > hi:
+                    v = hi
+                y[0] = v
+                y = ptr8(int(y) + 1)
                 k += 1
             c += 1
         r += 1

@@ -2,7 +2,7 @@
 
 from micropython import const
 
-from .requantize import acc, requantize, store
+from .requantize import CHUNK, acc, block, finish
 
 # [fields]
 _X = const(1)
@@ -17,23 +17,34 @@ _ZO = const(27)
 
 
 @micropython.viper
-def mean(steps, at: int, weights, arena):
-    p32 = ptr32(int(ptr8(steps)) + at)
+def mean(total: int, x: ptr8, steps, weights, arena):
+    p32 = ptr32(int(ptr8(steps)) + total)
     p16 = ptr16(int(p32))
     p8 = ptr8(int(p32))
-    a = ptr8(arena)
+    chunk = int(CHUNK)
     sums = ptr32(acc)
-    zo = (p8[_ZO] ^ 128) - 128
+    b = ptr32(block)
+    b[0] = p32[_BIAS]
+    b[4] = p32[_M]
+    b[8] = p8[_E]
     c = p16[_C]
+    first = int(ptr8(arena)) + p32[_X]
+    size = p32[_N] * c
     k = 0
     while k < c:
-        total = p32[_BIAS]
-        x = p32[_X] + k
-        end = x + p32[_N] * c
-        while x < end:
-            total += (a[x] ^ 128) - 128
-            x += c
-        sums[0] = total
-        requantize(acc, 0, steps, 1, at + _M * 4, at + _E, 0, 0)
-        store(arena, 0, acc, p32[_Y] + k, 1, 1, zo, -128, 127)
-        k += 1
+        n = c - k
+        if n > chunk:
+            n = chunk
+        i = 0
+        while i < n:
+            total = 0
+            x = ptr8(first)
+            first += 1
+            end = int(x) + size
+            while int(x) < end:
+                total += (x[0] ^ 128) - 128
+                x = ptr8(int(x) + c)
+            sums[i] = total
+            i += 1
+        finish(n + 0x10100, 0, 256, acc, arena, p32[_Y] + k, 1, 0x7F8000 + p8[_ZO], block)
+        k += n

@@ -3,71 +3,134 @@
 # y = round(round(x * m / 2**31) / 2**e), the inner tie upwards, the outer away from zero: TFLM's double rounding.
 # Written for 32-bit integers that wrap, and true for the 64-bit ones of the x64 port: a value read through ptr32 is
 # unsigned there, so it is folded back with sign = 2**31. (A literal 1 << 31 would become a big integer.)
+# (x * m + 2**30) >> 31 is made of four products of 16-bit halves, and no sum of them leaves int32.
+#
+# The first two parameters are what the inner loop uses most, whatever comes in by them (see __init__.py): x the value,
+# low its lower half. A call takes as long as some sixty multiply-accumulates: hence CHUNK.
 
 from array import array
 
-CHUNK = 64  # accumulators that a kernel may hand over at once; a multiple of 4
+CHUNK = 64  # accumulators that a kernel may hand over at once
 acc = array("i", bytes(4 * CHUNK))
+block = array("i", bytes(36))  # a quant block for kernels that have none: [0] bias, [4] multiplier, [8] shift
 
 
 @micropython.viper
-def requantize(a: ptr32, x: int, p: ptr8, n: int, m: int, e: int, step: int, floor: int):
-    # a[i] = requantize(a[i], m, e) for i < n, all int32; x is nothing yet, as the first three locals lie in registers.
-    # The multiplier is the int32 at p[m], the right shift the int8 at p[e]: for all of them where step is 0, else for
-    # the first of four in a quant block, with the others behind it and the next block behind those.
-    # floor: results up to 0 may be given as 0, for a clamp makes the same of them.
+def requantize(x: int, low: int, accs, n: int, params, m: int, e: int):
+    # accs[i] = requantize(accs[i], m, e), all int32, for n of them from i = x on.
+    # The multiplier is the int32 at params[m], the right shift the int8 at params[e].
+    a = ptr32(int(ptr32(accs)) + (x << 2))
     sign = 1
     sign <<= 31
-    low = (sign << 1) - 1
-    end = int(a) + (n << 2)
-    shifts = ptr8(int(p) + e)
-    p = ptr8(int(p) + m)
-    e = 4
-    while int(a) < end:
-        x = (a[0] ^ sign) - sign
-        if floor and x <= 0:
-            a[0] = 0
-        else:
-            c = ptr32(p)[0]
-            shift = (shifts[0] ^ 128) - 128
-            if shift < 0:
-                x = (((x << (0 - shift)) & low) ^ sign) - sign
-                shift = 0
-            # (x * c + 2**30) >> 31 from four 16-bit products; none of the sums leaves int32
-            high = ((c >> 16 & 0xFFFF) ^ 0x8000) - 0x8000
-            c &= 0xFFFF
-            v = x & 0xFFFF
-            x >>= 16
-            u = x * c + ((v * c) >> 16 & 0xFFFF)
-            v = v * high + (u & 0xFFFF)
-            x = ((x * high + (u >> 16) + (v >> 16)) << 1) + (((v & 0xFFFF) + 0x4000) >> 15)
-            if shift:
-                x = (((x + (x >> 31)) >> (shift - 1)) + 1) >> 1
-            a[0] = x
+    wide = sign << 1  # 0 on 32 bits
+    p8 = ptr8(params)
+    p32 = ptr32(int(p8) + m)
+    m_high = ((p32[0] >> 16 & 0xFFFF) ^ 0x8000) - 0x8000
+    m_low = p32[0] & 0xFFFF
+    shift = p8[e]
+    left = 0
+    if shift > 127:
+        left = 256 - shift
+        shift = 0
+    e = shift - 1
+    while n > 0:
+        x = a[0] << left
+        if wide:
+            x = ((x & (wide - 1)) ^ sign) - sign
+        low = x & 0xFFFF
+        x >>= 16
+        u = ((low * m_low) >> 16 & 0xFFFF) + x * m_low
+        low = low * m_high + (u & 0xFFFF)
+        x = ((x * m_high + (u >> 16) + (low >> 16)) << 1) + (((low & 0xFFFF) + 0x4000) >> 15)
+        if shift:
+            x = ((((x >> 31) + x) >> e) + 1) >> 1
+        a[0] = x
         a = ptr32(int(a) + 4)
-        if step:
-            p = ptr8(int(p) + 4)
-            shifts = ptr8(int(shifts) + 1)
-            e -= 1
-            if e == 0:
-                e = 4
-                p = ptr8(int(p) + 20)
-                shifts = ptr8(int(shifts) + 32)
+        n -= 1
 
 
 @micropython.viper
-def store(out: ptr8, v: int, sums: ptr32, y: int, n: int, stride: int, zo: int, lo: int, hi: int):
-    # sums[:n] + zo, clamped, to n bytes from out[y] on, stride apart; v is nothing yet.
-    out = ptr8(int(out) + y)
+def finish(x: int, low: int, h: int, accs, arena, y: int, step: int, clamp: int, weights):
+    # The end of a layer: accumulators without bias -> int8, for some channels, of each some rows of columns.
+    #   x = channels << 16 | rows << 8 | columns
+    #   low = the first channel's place in the quant blocks, plus its lane in its block
+    #   h = stride << 8 | rest: from column to column in accs, and what is more from row to row; a channel starts one
+    #       behind the other
+    #   y: the first channel's output in the arena, `step` bytes from column to column
+    #   clamp: hi << 16 | lo << 8 | zo, as unsigned bytes
+    zo = (clamp & 255 ^ 128) - 128
+    lo = (clamp >> 8 & 255 ^ 128) - 128
+    hi = (clamp >> 16 ^ 128) - 128
+    rows = x >> 8 & 255
+    columns = x & 255
+    channels = x >> 16
+    first = ptr32(accs)
+    stride = h >> 8 << 2
+    rest = (h & 255) << 2
+    y += int(ptr8(arena))
+    lane = low & 3
+    low += int(ptr8(weights))
+    p32 = ptr32(low - lane)
+    p8 = ptr8(low + 32 - (lane << 2))
+    lane = 4 - lane
     sign = 1
     sign <<= 31
-    end = int(sums) + (n << 2)
-    while int(sums) < end:
-        v = (sums[0] ^ sign) - sign + zo
-        if v < lo:
-            v = lo
-        if v > hi:
-            v = hi
-        out[0] = v
-        out = ptr8(int(out) + stride)
-        sums = ptr32(int(sums) + 4)
+    wide = sign << 1  # 0 on 32 bits
+    least = 0 - sign
+    if lo >= zo:  # as under a ReLU: below 0 the output is lo
+        least = 0
+    while channels:
+        bias = p32[0]
+        low = p32[4]
+        m_low = low & 0xFFFF
+        m_high = low >> 16
+        low = p8[0]
+        left = 0
+        if low > 127:
+            left = 256 - low
+            low = 0
+        shift = low
+        e = low - 1
+        p32 = ptr32(int(p32) + 4)
+        p8 = ptr8(int(p8) + 1)
+        lane -= 1
+        if not lane:
+            lane = 4
+            p32 = ptr32(int(p32) + 20)
+            p8 = ptr8(int(p8) + 32)
+        a = first
+        first = ptr32(int(a) + 4)
+        out = ptr8(y)
+        y += 1
+        channels -= 1
+        r = rows
+        while r:
+            r -= 1
+            c = columns
+            while c:
+                x = (a[0] + bias) << left
+                if wide:
+                    x = ((x & (wide - 1)) ^ sign) - sign
+                if x < least:
+                    out[0] = lo
+                else:
+                    low = x & 0xFFFF
+                    x >>= 16
+                    u = ((low * m_low) >> 16 & 0xFFFF) + x * m_low
+                    low = low * m_high + (u & 0xFFFF)
+                    x = ((x * m_high + (u >> 16) + (low >> 16)) << 1) + (((low & 0xFFFF) + 0x4000) >> 15)
+                    if shift:
+                        x = ((((x >> 31) + x) >> e) + 1) >> 1
+                    x += zo
+                    if x > hi:
+                        x = hi
+                    if x < lo:
+                        x = lo
+                    out[0] = x
+                c -= 1
+                if c:
+                    a = ptr32(int(a) + stride)
+                    out = ptr8(int(out) + step)
+            if r:
+                a = ptr32(int(a) + stride + rest)
+                out = ptr8(int(out) + step)

@@ -139,8 +139,8 @@ class Viper(Kernels):
             self._load(kernel)
 
     def calls(self, steps: bytes, buffers: Buffers, apart: bool) -> list[tuple[int, list[int]]]:
-        after = buffers.weights, buffers.arena
-        return [(self._load(name)[name], [buffers.steps, small_int(at), *after]) for at, _, name in _records(steps)]
+        after = buffers.weights, buffers.steps, buffers.weights, buffers.arena
+        return [(self._load(name)[name], [small_int(at), *after]) for at, _, name in _records(steps)]
 
     def _load(self, name: str) -> dict[str, int]:
         """A module's globals, as objects in the core's memory."""

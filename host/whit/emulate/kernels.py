@@ -6,6 +6,7 @@ import __future__
 import builtins
 import struct
 import types
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,15 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import whit.prebuilt
-
 from .. import device, mpy
 from ..device import opset
 from ..errors import WhitError
+from ..simulate import PREBUILT
 from .cores import ISAS, Core, table
 from .memory import Block
 
-_PREBUILT = Path(whit.prebuilt.__file__).parent
 _SOURCES = Path(device.__file__).parent / "viper"
 # Places in the function table of the .mpy ABI 6.3.
 _PLACES = {
@@ -56,7 +55,7 @@ class Buffers:
     arena: int
 
 
-class Kernels:
+class Kernels(ABC):
     """A kernel set in a core's memory: what stays while jobs come and go.
 
     What kernels write lies apart from them, as QEMU translates code anew when something near it is written.
@@ -94,11 +93,12 @@ class Kernels:
         return self.block.contents() if self.core.machine.flash else b""
 
     def prepare(self, steps: bytes) -> None:
-        """Bring the kernels of these steps into memory."""
+        """Bring the kernels of these steps into memory, as calling them does."""
+        self.calls(steps, Buffers(NONE, NONE, NONE), True)
 
+    @abstractmethod
     def calls(self, steps: bytes, buffers: Buffers, apart: bool) -> list[tuple[int, list[int]]]:
         """Function objects and their arguments that execute all steps; `apart`: in a call for each."""
-        raise NotImplementedError
 
     def _module(self, names: int, globals_: int, constants: Iterable[int] = (mpy.FUNCTION_TABLE,)) -> int:
         """A module's context: what its functions find the rest by."""
@@ -133,10 +133,6 @@ class Viper(Kernels):
         super().__init__(core, forged)
         self._modules: dict[str, dict[str, int]] = {}
         self._objects: dict[int, int] = {}  # id() of what _globals() holds -> address
-
-    def prepare(self, steps: bytes) -> None:
-        for _, _, kernel in _records(steps):
-            self._load(kernel)
 
     def calls(self, steps: bytes, buffers: Buffers, apart: bool) -> list[tuple[int, list[int]]]:
         after = buffers.weights, buffers.steps, buffers.weights, buffers.arena
@@ -193,7 +189,7 @@ def _records(steps: bytes) -> list[tuple[int, int, str]]:
 @cache
 def _read(name: str) -> mpy.Module:
     """One of the .mpy files that are shipped."""
-    return mpy.read((_PREBUILT / name).read_bytes())
+    return mpy.read((PREBUILT / name).read_bytes())
 
 
 @cache

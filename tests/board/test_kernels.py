@@ -8,7 +8,7 @@ from installed import NATIVE, NOTHING, PRECOMPILED
 from micropython import run
 from whit import device
 from whit.device import VERSION
-from whit.simulate import PREBUILT
+from whit.runtime import PREBUILT
 
 DEVICE = Path(device.__file__).parent
 VIPER = PREBUILT / "whit_viper_x64"

@@ -8,6 +8,7 @@ import whit.prebuilt
 from whit.boards import board, boards
 from whit.emulate import CORES
 from whit.errors import WhitError
+from whit.runtime import runtime
 
 SRAM = {  # of the datasheets: all of it, whatever the firmware makes of it
     "RP2040": 264 << 10,
@@ -56,3 +57,16 @@ def test_other_names_are_refused_in_one_sentence(name, known):
     with pytest.raises(WhitError) as e:
         board(name)
     assert str(e.value).endswith("; use one of " + ", ".join(b.name for b in known)) and "\n" not in str(e.value)
+
+
+@BY_NAME
+def test_every_board_has_a_runtime_of_each_kernel_set(b):
+    native, viper = runtime(b.arch), runtime(b.arch, "viper")
+    assert f"whit_native_{b.arch}.mpy" in native and not any(name.startswith("whit_viper") for name in native)
+    assert {"whit/viper/__init__.mpy", f"whit_viper_{b.arch}/requantize.mpy"} < set(viper)
+    assert "whit/model.mpy" in native.keys() & viper.keys() and all(data[:1] == b"M" for data in viper.values())
+
+
+def test_an_architecture_without_kernels_is_refused():
+    with pytest.raises(WhitError, match="no kernels for architecture armv6;"):
+        runtime("armv6")

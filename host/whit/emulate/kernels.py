@@ -18,7 +18,7 @@ from typing import Any
 from .. import device, mpy
 from ..device import opset
 from ..errors import WhitError
-from ..simulate import PREBUILT
+from ..runtime import PREBUILT
 from .cores import ISAS, Core, table
 from .memory import Block
 

@@ -9,22 +9,32 @@ import sys
 VERSION = "0.1.0"
 
 
-def load(source, arena=None, kernels=None):
+def load(source, arena=None, kernels=None, paged=None):
     """Load a .whit model and check it; what returns can run without any further check.
 
     source: a path, or any object with the buffer protocol. A buffer that is memory-mapped (ROMFS, frozen bytes) and
         aligned to 4 bytes is used where it lies; a misaligned one is copied.
     arena: a bytearray for the activations, at least as large as the file asks for; made here when None.
     kernels: "native", "viper", or None for native where this board has it.
+    paged: True to leave the weights in the file and read them page by page in every run, False to load them, None to
+        load them where the heap has room. For a path, of a file packed with --page; the file stays open.
 
     Raises ValueError for a file that cannot be used or where no kernels run, MemoryError where the heap is too small,
     OSError for no file.
     """
-    from . import check, model, reader
+    import gc
+
+    gc.collect()
+    from . import reader
 
     try:
-        name, blob = reader.read(source)
-        return model.Model(name, blob, check.check(name, blob), arena, kernels)
+        if not paged:
+            try:
+                return reader.whole(source, arena, kernels)
+            except MemoryError:
+                if paged is not None or not isinstance(source, str) or not reader.has_pages(source):
+                    raise
+        return reader.paged(source, arena, kernels)
     finally:
         forget("check", "opset", "reader", "describe")  # what only loading needs gives its heap back
 

@@ -9,14 +9,17 @@ from . import format as blob
 from . import opset
 
 
-def check(name, view):
-    # view: memoryview of the whole file -> (arena bytes, {section id: (offset, bytes)}, set of kernel ids)
+def check(name, view, size=None, crc=None):
+    # view: memoryview of the whole file, or of all before the weights of a file of `size` bytes with this CRC32
+    # -> (arena bytes, {section id: (offset, bytes)}, set of kernel ids)
     def fail(text):
         raise ValueError(name + " " + text)
 
     if len(view) < blob.HEADER_BYTES or bytes(view[:4]) != blob.MAGIC:
         fail("is not a .whit file; make one with: whit pack MODEL.tflite")
-    _, crc, major, minor, count, size, arena_bytes, _ = struct.unpack_from(blob.HEADER, view, 0)
+    _, expected, major, minor, count, length, arena_bytes, _ = struct.unpack_from(blob.HEADER, view, 0)
+    if size is None:
+        size = len(view)
     if major != blob.VERSION[0]:
         fail(
             "has format %d.%d, this whit reads %d.x; %s"
@@ -27,18 +30,20 @@ def check(name, view):
                 "update whit here" if major > blob.VERSION[0] else "pack it again",
             )
         )
-    if size != len(view):
-        fail("is %s: %d bytes, its header says %d; copy it again" % (_cut(view, size), len(view), size))
-    if crc32(view[blob.CRC_FROM :]) & 0xFFFFFFFF != crc:
+    if size != length:
+        fail("is %s: %d bytes, its header says %d; copy it again" % (_cut(size, length), size, length))
+    if crc is None:
+        crc = crc32(view[blob.CRC_FROM :])
+    if crc & 0xFFFFFFFF != expected:
         fail("is corrupted: the CRC32 does not match; copy it again")
     sections = {}
     for i in range(count):
         at = blob.HEADER_BYTES + blob.SECTION_BYTES * i
-        if at + blob.SECTION_BYTES > size:
+        if at + blob.SECTION_BYTES > len(view):
             fail("is broken: its section table does not fit; pack it again")
         number, _, offset, length = struct.unpack_from(blob.SECTION, view, at)
-        if offset % blob.ALIGN or offset + length > size:
-            fail("is broken: section %d lies outside the file; pack it again" % number)
+        if offset % blob.ALIGN or offset + length > (size if number == blob.WEIGHTS else len(view)):
+            fail("is broken: section %d lies outside the file or behind the weights; pack it again" % number)
         if number & blob.REQUIRED:
             fail("needs section %d, which this whit does not know; update whit on the board" % number)
         sections[number] = offset, length
@@ -56,8 +61,8 @@ def check(name, view):
     return arena_bytes, sections, kernels
 
 
-def _cut(view, size):
-    return "truncated" if len(view) < size else "too long"
+def _cut(size, length):
+    return "truncated" if size < length else "too long"
 
 
 def _text(fail, view, at, length):
@@ -68,37 +73,49 @@ def _text(fail, view, at, length):
 
 
 def _steps(fail, view, section, weights_bytes, arena_bytes):
-    # Walk the step records: known kernels, sensible fields, every extent inside its memory.
+    # Walk the step records: known kernels, sensible fields, every extent inside its memory. One kernel after the other,
+    # as what describes the fields of all at once takes much heap.
     at, length = section
     end = at + length
-    used = set()
-    layouts = {}
+    sizes = {}
     for row in opset.KERNELS:
-        layouts[row[0]] = row, opset.struct_of(row), opset.fields_of(row)
+        sizes[row[0]] = struct.calcsize(opset.struct_of(row))
+    used = set()
     while at < end:
         if at + 4 > end:
             fail("is broken: a step record does not fit; pack it again")
-        if view[at] not in layouts:
+        if view[at] not in sizes:
             fail("needs kernel %d, this whit has 1-%d; update whit on the board" % (view[at], opset.KERNELS[-1][0]))
-        row, layout, fields = layouts[view[at]]
-        size = struct.calcsize(layout)
+        size = sizes[view[at]]
         if view[at + 2] | view[at + 3] << 8 != size or at + size > end:
-            fail("is broken: a %s step of the wrong size; pack it again" % row[1])
-        values = struct.unpack_from(layout, view, at)[3:]
-        named = {}
-        for i in range(len(fields)):
-            named[fields[i][0]] = values[i]
-        extents = row[3](named)
-        if not extents:
-            fail("is broken: a %s step with impossible sizes; pack it again" % row[1])
-        for i in range(len(extents)):
-            field, code = fields[i]
-            limit = weights_bytes if code == "w" else arena_bytes
-            if (code != "s" and extents[i] < 1) or values[i] + extents[i] > limit or (code != "a" and values[i] & 3):
-                fail("is broken: field %s of a %s step leads outside its memory; pack it again" % (field, row[1]))
-        used.add(row[0])
+            fail("is broken: a step of kernel %d has the wrong size; pack it again" % view[at])
+        used.add(view[at])
         at += size
+    for row in opset.KERNELS:
+        if row[0] not in used:
+            continue
+        layout, fields = opset.struct_of(row), opset.fields_of(row)
+        named = {}
+        at = section[0]
+        while at < end:
+            if view[at] == row[0]:
+                _step(fail, view, at, row, layout, fields, named, weights_bytes, arena_bytes)
+            at += sizes[view[at]]
     return used
+
+
+def _step(fail, view, at, row, layout, fields, named, weights_bytes, arena_bytes):
+    values = struct.unpack_from(layout, view, at)[3:]
+    for i in range(len(fields)):
+        named[fields[i][0]] = values[i]
+    extents = row[3](named)
+    if not extents:
+        fail("is broken: a %s step with impossible sizes; pack it again" % row[1])
+    for i in range(len(extents)):
+        field, code = fields[i]
+        limit = weights_bytes if code == "w" else arena_bytes
+        if (code != "s" and extents[i] < 1) or values[i] + extents[i] > limit or (code != "a" and values[i] & 3):
+            fail("is broken: field %s of a %s step leads outside its memory; pack it again" % (field, row[1]))
 
 
 def _tensors(fail, view, section, arena_bytes):

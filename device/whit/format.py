@@ -3,17 +3,17 @@
 import struct
 
 MAGIC = b"WHIT"
-VERSION = (1, 0)  # a reader takes its own major version; a new minor only adds sections that may be skipped
+VERSION = (1, 1)  # a reader takes its own major version; a new minor only adds sections that may be skipped
 ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
 
-# magic, CRC32 of all bytes from CRC_FROM on, major, minor, section count, file bytes, arena bytes, reserved (0)
+# magic, CRC32 of all bytes from CRC_FROM on, major, minor, section count, file bytes, arena bytes, largest page's bytes
 HEADER = "<4sIBBHIII"
 HEADER_BYTES = 24
 CRC_FROM = 8
 SECTION = "<HHII"  # id, reserved (0), offset from the start of the file, bytes without padding
 SECTION_BYTES = 12
 
-TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST = 1, 2, 3, 4, 5
+TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST, PAGES = 1, 2, 3, 4, 5, 6
 REQUIRED = 0x8000  # a reader refuses a section it does not know if its id has this bit, and skips it otherwise
 
 # arena offset, elements, scale, zero point, kind, dtype, rank, name bytes; then u32[rank] shape, name, padding to 4
@@ -24,6 +24,9 @@ INT8, UINT8 = 0, 1
 DTYPES = ("int8", "uint8")
 
 SELFTEST_RECORD = "<HHI"  # seed of noise(), reserved (0), CRC32 of what the steps write in that run, in their order
+
+PAGE = "<III"  # end of its steps in STEPS, offset in WEIGHTS (a multiple of ALIGN), bytes; in the order of the steps
+PAGE_BYTES = 12
 
 
 def tensors(view, at, length):

@@ -35,7 +35,7 @@ class Tensor:
 class Model:
     """What whit.load() returns. See whit.load for where its memory comes from."""
 
-    def __init__(self, name, view, checked, arena, kernels):
+    def __init__(self, name, view, checked, arena, kernels, pager=None):
         arena_bytes, sections, used = checked
         self.name = name
         self.kernels, self._set = kernelset.select(kernels)
@@ -44,7 +44,11 @@ class Model:
         self._view = view
         self._sections = sections
         self._steps = self._section(blob.STEPS)
-        self._weights = self._section(blob.WEIGHTS)
+        self._pager = pager
+        if pager:
+            pager.kernels = self._set
+            self._set = pager
+        self._weights = pager.buffer if pager else self._section(blob.WEIGHTS)
         self._arena = _arena(name, view, arena, arena_bytes)
         self._end = len(self._steps)
         self.arena_bytes = arena_bytes
@@ -56,6 +60,11 @@ class Model:
     def _section(self, number):
         at, length = self._sections[number]
         return self._view[at : at + length]
+
+    @property
+    def pages(self):
+        """How many pages of weights a run reads from the file; 0 where they are in memory."""
+        return len(self._pager) if self._pager else 0
 
     @property
     def labels(self):
@@ -128,36 +137,55 @@ class Model:
             number += 1
 
     def profile(self):
-        """Run once on what the arena holds; a list of (kernel name, microseconds), one per step."""
-        import time
+        """Run once on what the arena holds; a list of (what, microseconds).
 
-        names = [name for name, _, _ in self._records()]
+        what: the kernel's name, for each step; "page" for each page of weights that was read before one.
+        """
+        from time import ticks_diff, ticks_us
+
         times = []
         steps = self.steps()
-        start = time.ticks_us()
-        for number in steps:
-            times.append((names[number], time.ticks_diff(time.ticks_us(), start)))
-            start = time.ticks_us()
+        at = 0
+        for name, _, _ in self._records():
+            start = ticks_us()
+            if self._pager and self._pager.fetch(at):
+                times.append(("page", ticks_diff(ticks_us(), start)))
+                start = ticks_us()
+            next(steps)
+            times.append((name, ticks_diff(ticks_us(), start)))
+            at += self._steps[at + 2] | self._steps[at + 3] << 8
         return times
+
+    def close(self):
+        """Close the file of a model whose weights are read from it; it does not run any more. Others have none."""
+        if self._pager:
+            self._pager.close()
 
     def summary(self):
         """Print what the model is and what it needs."""
-        print("%s: %d bytes, arena %d bytes, %s kernels" % (self.name, len(self._view), self.arena_bytes, self.kernels))
+        size = struct.unpack_from(blob.HEADER, self._view, 0)[5]
+        print("%s: %d bytes, arena %d bytes, %s kernels" % (self.name, size, self.arena_bytes, self.kernels))
+        if self._pager:
+            print("  weights in %d pages of up to %d bytes, read in every run" % (self.pages, len(self._weights)))
         for title, tensors in ("in ", self.inputs), ("out", self.outputs):
             for t in tensors:
                 print("  %s %s %s %s, real = %g * (q %+d)" % (title, t.name, t.dtype, t.shape, t.scale, -t.zero_point))
         if self.labels:
             print("  labels " + ", ".join(self.labels))
-        names = [name for name, _, _ in self._records()]
-        print("  %d steps: %s" % (len(names), " ".join(names)))
+        counts = {}
+        for name, _, _ in self._records():
+            counts[name] = counts.get(name, 0) + 1
+        print("  steps: " + ", ".join(["%d %s" % (counts[name], name) for name in counts]))
 
     def _records(self):
         # (kernel name, offset in the arena, bytes) of what each step writes; of a copy, which may leave gaps, 0 bytes
         from . import forget, opset
 
-        found = [(row[1], f["y"], opset.written(row, f)) for row, f in opset.records(self._steps)]
-        forget("opset")
-        return found
+        try:
+            for row, f in opset.records(self._steps):
+                yield row[1], f["y"], opset.written(row, f)
+        finally:
+            forget("opset")
 
     def selftest(self):
         """Run the golden vector of the file: True if every step writes what the PC computed."""

@@ -30,12 +30,16 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
     if blob.LABELS in sections:
         at, length = sections[blob.LABELS]
         labels = data[at : at + length]
+    pages = sections.get(blob.PAGES, (0, 0))[1] // blob.PAGE_BYTES
     return {
         "format": "{}.{}".format(*struct.unpack_from("<BB", data, 8)),
         "blob_bytes": len(data),
         "weights_bytes": sections[blob.WEIGHTS][1],
         "arena_bytes": arena_bytes,
         "largest_block_bytes": max(len(data), arena_bytes),
+        "pages": pages,
+        "page_bytes": struct.unpack_from(blob.HEADER, data)[7] if pages else 0,
+        "resident_bytes": sections[blob.WEIGHTS][0] if pages else len(data),
         "kernels": [rows[number][1] for number in sorted(used)],
         "inputs": ports[blob.INPUT],
         "outputs": ports[blob.OUTPUT],

@@ -8,6 +8,7 @@ from .errors import WhitError
 from .graph import Graph
 from .lower import lower
 from .order import order
+from .page import page
 from .plan import Plan, plan
 from .program import Program
 from .read_tflite import read_tflite
@@ -24,13 +25,14 @@ class Packed:
     plan: Plan
 
 
-def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = ()) -> Packed:
+def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = (), page_bytes: int = 0) -> Packed:
     """Pack an int8 TFLite model.
 
     Args:
         data: the .tflite file.
         name: what messages call it.
         labels: class names, one per output element; those in the model's metadata when empty.
+        page_bytes: cut the layers so that a board can read the weights in pages of so many bytes; 0 for whole layers.
 
     Raises:
         WhitError: the file is not a TFLite model whit can run; the text says why and what to do.
@@ -43,5 +45,7 @@ def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = ()) -> Pack
             raise WhitError(f"{name}: {len(labels)} labels for outputs of {counts} values; give one name per value")
         program = program.with_labels(labels)
     program = order(program)
+    if page_bytes:
+        program = page(program, page_bytes)
     planned = plan(program)
     return Packed(write(program, planned), graph, program, planned)

@@ -68,7 +68,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Program:
-    """A network ready to be planned and written. `buffers` holds the size in bytes of each."""
+    """A network ready to be planned and written.
+
+    `buffers` holds the size in bytes of each. The weights of each step fit `page_bytes`, 0 where they are not to be
+    read page by page.
+    """
 
     name: str
     buffers: tuple[int, ...]
@@ -76,6 +80,7 @@ class Program:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     labels: tuple[str, ...]
+    page_bytes: int = 0
 
     def with_labels(self, labels: tuple[str, ...]) -> Program:
         return replace(self, labels=labels)

@@ -56,6 +56,7 @@ def simulate(
     heap_bytes: int = HEAP_BYTES,
     progress: Callable[[int, int], None] = lambda done, total: None,
     prebuilt: Path = PREBUILT,
+    paged: bool | None = None,
 ) -> list[np.ndarray]:
     """Run every sample through `blob`.
 
@@ -68,6 +69,7 @@ def simulate(
         heap_bytes: the heap of the interpreter.
         progress: called with (samples done, samples).
         prebuilt: the folder with the kernels for the board.
+        paged: whether the weights are read page by page; None for what whit.load finds best.
 
     Returns:
         one array per output, first axis samples.
@@ -83,7 +85,7 @@ def simulate(
         (work / _BLOB).write_bytes(blob)
         rows = [np.ascontiguousarray(a).reshape(count, -1).view(np.uint8) for a in arrays]
         (work / "inputs").write_bytes(np.concatenate(rows, axis=1).tobytes())
-        arguments = [str(work), "float" if real else "int", kernels or "", str(count)]
+        arguments = [str(work), "float" if real else "int", kernels or "", str(paged), str(count)]
         _call([*interpreter(heap_bytes), str(_MAIN), *arguments], environment, str(path), count, progress)
         raw = np.frombuffer((work / "outputs").read_bytes(), np.uint8).reshape(count, -1)
     outputs, at = [], 0

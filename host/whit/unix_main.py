@@ -1,4 +1,4 @@
-# What simulate.py runs under MicroPython: FOLDER int|float KERNELS COUNT.
+# What simulate.py runs under MicroPython: FOLDER int|float KERNELS PAGED COUNT.
 # FOLDER/inputs holds the samples one after another, each with all inputs; FOLDER/outputs gets the results alike.
 import sys
 from array import array
@@ -6,8 +6,9 @@ from array import array
 import whit
 
 
-def main(folder, kind, kernels, count):
-    m = whit.load(folder + "/model.whit", kernels=kernels or None)
+def main(folder, kind, kernels, paged, count):
+    paged = {"True": True, "False": False, "None": None}[paged]
+    m = whit.load(folder + "/model.whit", kernels=kernels or None, paged=paged)
     if kind == "float":
         xs = [array("f", bytes(4 * t.size)) for t in m.inputs]
     else:

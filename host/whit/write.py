@@ -11,6 +11,7 @@ from . import reference
 from .device import format as blob
 from .device import opset
 from .errors import WhitError
+from .page import groups
 from .plan import Plan
 from .program import ROWS, Program, Step
 
@@ -23,25 +24,29 @@ def write(program: Program, plan: Plan) -> bytes:
     Raises:
         WhitError: a value that the format's fields cannot hold.
     """
-    weights, places = _weights(program)
+    runs = groups(program) if program.page_bytes else [list(program.steps)]
+    weights, places, pages = _weights(runs)
     sections = {
         blob.TENSORS: _tensors(program, plan),
-        blob.STEPS: _steps(program, plan, places),
-        blob.WEIGHTS: weights,
+        blob.STEPS: _steps(program, plan, runs, places),
         blob.SELFTEST: _selftest(program),
     }
     if program.labels:
         sections[blob.LABELS] = "\n".join(program.labels).encode()
+    if program.page_bytes:
+        sections[blob.PAGES] = _pages(runs, pages)
+    sections[blob.WEIGHTS] = weights  # last: a board that reads them page by page keeps what is before them
     body = bytearray()
     table = bytearray()
     start = blob.HEADER_BYTES + blob.SECTION_BYTES * len(sections)
-    for number, data in sorted(sections.items()):
+    for number, data in sections.items():
         body += b"\0" * (-(start + len(body)) % blob.ALIGN)
         table += struct.pack(blob.SECTION, number, 0, start + len(body), len(data))
         body += data
     body += b"\0" * (-len(body) % 4)
     size = start + len(body)
-    header = struct.pack(blob.HEADER, blob.MAGIC, 0, *blob.VERSION, len(sections), size, plan.arena_bytes, 0)
+    page_bytes = max(blob.ALIGN, *(stop - start for start, stop in pages)) if program.page_bytes else 0
+    header = struct.pack(blob.HEADER, blob.MAGIC, 0, *blob.VERSION, len(sections), size, plan.arena_bytes, page_bytes)
     return seal(header + table + body)
 
 
@@ -50,28 +55,43 @@ def seal(data: bytes) -> bytes:
     return data[:4] + struct.pack("<I", binascii.crc32(data[blob.CRC_FROM :])) + data[blob.CRC_FROM :]
 
 
-def _weights(program: Program) -> tuple[bytes, dict[bytes, int]]:
-    """The WEIGHTS section, and where each array lies in it; equal arrays are stored once."""
+def _weights(runs: list[list[Step]]) -> tuple[bytes, list[dict[bytes, int]], list[tuple[int, int]]]:
+    """The WEIGHTS section; where the arrays of each run lie in it, and from where to where all of the run do.
+
+    Equal arrays of a run are stored once.
+    """
     section = bytearray()
-    places: dict[bytes, int] = {}
-    for step in program.steps:
-        for data in step.weights.values():
+    found, ends = [], []
+    for run in runs:
+        places: dict[bytes, int] = {}
+        for data in (data for step in run for data in step.weights.values()):
             if data not in places:
                 section += b"\0" * (-len(section) % blob.ALIGN)
                 places[data] = len(section)
                 section += data
-    return bytes(section), places
+        found.append(places)
+        ends.append((min(places.values(), default=0), len(section) if places else 0))
+    return bytes(section), found, ends
 
 
-def _steps(program: Program, plan: Plan, places: dict[bytes, int]) -> bytes:
+def _pages(runs: list[list[Step]], ends: list[tuple[int, int]]) -> bytes:
+    section, end = b"", 0
+    for run, (start, stop) in zip(runs, ends, strict=True):
+        end += sum(struct.calcsize(opset.struct_of(ROWS[step.kernel])) for step in run)
+        section += struct.pack(blob.PAGE, end, start, stop - start)
+    return section
+
+
+def _steps(program: Program, plan: Plan, runs: list[list[Step]], places: list[dict[bytes, int]]) -> bytes:
     section = bytearray()
+    held = [arrays for run, arrays in zip(runs, places, strict=True) for _ in run]
     for i, step in enumerate(program.steps):
         row = ROWS[step.kernel]
         values = dict(step.values)
         for name, place in step.arena.items():
             values[name] = plan.offsets[place.buffer] + place.offset
         for name, data in step.weights.items():
-            values[name] = places[data]
+            values[name] = held[i][data]
         names = [name for name, _ in opset.fields_of(row)]
         if "s" in names:
             values["s"] = plan.scratch[i]

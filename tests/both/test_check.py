@@ -138,7 +138,7 @@ def test_an_unknown_kernel_is_named():
 
 def test_a_step_of_another_size_than_its_kernels_is_refused():
     for size in 0, 4, len(STEPS) - 4, len(STEPS) + 4, 0xFFFF:
-        assert "fill step of the wrong size" in refusal(minimal(steps=patched(STEPS, 2, "<H", size)))
+        assert "step of kernel 10 has the wrong size" in refusal(minimal(steps=patched(STEPS, 2, "<H", size)))
     for size in range(1, len(STEPS)):
         refusal(minimal(steps=STEPS[:size]))
         refusal(minimal(steps=STEPS + STEPS[:size]))

@@ -12,6 +12,7 @@ import numpy as np
 from .. import files
 from ..emulate import CORES
 from ..errors import WhitError
+from ..page import MOST_BYTES
 from .show import columns, facts, in_bytes, progress_bar, show
 
 Arguments = argparse.Namespace
@@ -20,10 +21,40 @@ Arguments = argparse.Namespace
 # pack
 
 
+_LEAST_HEAP, _MOST_HEAP = 16 << 10, 1 << 30  # between them the interpreter starts and the PC stands it
+
+
+def _size(text: str) -> int:
+    """Bytes, written as 200000, 200k or 2M; -1 for anything else."""
+    units = {"k": 1 << 10, "m": 1 << 20}
+    unit = units.get(text[-1:].lower(), 1)
+    digits = text[:-1] if text[-1:].lower() in units else text
+    return int(digits) * unit if digits.isascii() and digits.isdecimal() and len(digits) < 12 else -1
+
+
+def _heap(text: str) -> int:
+    if not _LEAST_HEAP <= _size(text) <= _MOST_HEAP:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 16k to 1024M; write bytes as 200000, 200k or 2M")
+    return _size(text)
+
+
+def _page(text: str) -> int:
+    if not 1 <= _size(text) <= MOST_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {MOST_BYTES >> 20}M; write bytes as 8192 or 8k")
+    return _size(text)
+
+
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.tflite")
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
+    p.add_argument(
+        "--page",
+        type=_page,
+        metavar="BYTES",
+        default=0,
+        help="cut the weights into pages of at most so many bytes, which a board can read one by one: 8k, for example",
+    )
     p.add_argument("--report", action="store_true", help="what each step needs of the arena, and which needs most")
 
 
@@ -38,7 +69,7 @@ def _pack(a: Arguments) -> int:
             labels = tuple(line.strip() for line in lines if line.strip())
         except UnicodeDecodeError:
             raise WhitError(f"{a.labels}: not a text file in UTF-8; give one class name per line") from None
-    packed = pack(files.read(a.model), a.model.name, labels)
+    packed = pack(files.read(a.model), a.model.name, labels, a.page)
     output = a.output or a.model.with_suffix(".whit")
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
@@ -46,6 +77,9 @@ def _pack(a: Arguments) -> int:
     table.add_row("blob", in_bytes(about["blob_bytes"]))
     table.add_row("arena", in_bytes(about["arena_bytes"]))
     table.add_row("largest heap block", in_bytes(about["largest_block_bytes"]))
+    if about["pages"]:
+        table.add_row("weights", f"{about['pages']} pages of at most {in_bytes(about['page_bytes'])}")
+        table.add_row("heap where paged", in_bytes(sum(about[f"{key}_bytes"] for key in ("resident", "page", "arena"))))
     table.add_row("multiply-accumulates", f"{sum(s.macs for s in packed.program.steps):,}")
     table.add_row("kernels", " ".join(about["kernels"]))
     if about["labels"]:
@@ -90,8 +124,10 @@ def _inspect(a: Arguments) -> int:
         return 0
     print(a.file)
     table = facts()
-    for key in ("format", "blob_bytes", "weights_bytes", "arena_bytes", "largest_block_bytes"):
+    for key in ("format", "blob_bytes", "weights_bytes", "arena_bytes", "largest_block_bytes", "pages", "page_bytes"):
         value = about[key]
+        if not value:
+            continue
         table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, int) else value)
     for key in ("inputs", "outputs"):
         for port in about[key]:
@@ -112,19 +148,6 @@ def _inspect(a: Arguments) -> int:
 
 
 # run
-
-
-_LEAST_HEAP, _MOST_HEAP = 16 << 10, 1 << 30  # between them the interpreter starts and the PC stands it
-
-
-def _heap(text: str) -> int:
-    units = {"k": 1 << 10, "m": 1 << 20}
-    unit = units.get(text[-1:].lower(), 1)
-    digits = text[:-1] if text[-1:].lower() in units else text
-    size = int(digits) * unit if digits.isascii() and digits.isdecimal() and len(digits) < 12 else 0
-    if not _LEAST_HEAP <= size <= _MOST_HEAP:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 16k to 1024M; write bytes as 200000, 200k or 2M")
-    return size
 
 
 def _run_arguments(p: argparse.ArgumentParser) -> None:

@@ -1,0 +1,66 @@
+"""What a .whit file takes of a board: the heap, by where its weights are, and the flash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .inspect import describe
+from .runtime import runtime
+
+# Heap of `import whit` and a loaded model, but for the kernels and the model's file and arena; and what loading takes
+# for a moment beside that. Measured on the unix port, whose objects are 64 bits wide (tools/size_report.py holds them
+# to it). On a board objects are half as wide and bytecode is as long: about five eighths of it.
+RUNTIME_BYTES = 19 << 10
+LOADING_BYTES = 14 << 10
+_WIDE = ("x64",)
+
+IN_RAM, IN_PLACE, PAGED = "in RAM", "in place", "paged"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes that a model takes with its weights in RAM, in place (a memory-mapped file) or paged."""
+
+    weights: str
+    model_heap_bytes: int  # its file or the part of it that is kept in RAM, its arena, a page
+    largest_block_bytes: int  # of these
+    whit_heap_bytes: int  # the runtime and the kernels; an estimate, as no board has been measured
+    flash_bytes: int  # the file and whit's own
+
+    @property
+    def heap_bytes(self) -> int:
+        return self.model_heap_bytes + self.whit_heap_bytes
+
+
+def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") -> list[Needs]:
+    """What a .whit file takes on an architecture, for each place that its weights can be in.
+
+    Args:
+        data: the .whit file.
+        arch: one of runtime.ARCHES.
+        kernels: "native", or "viper" for those precompiled.
+        name: what messages call the file.
+
+    Raises:
+        WhitError: a file that a board would refuse, or no kernels for the architecture.
+    """
+    about = describe(data, name)
+    files = runtime(arch, kernels)
+    arena, page, resident = about["arena_bytes"], about["page_bytes"], about["resident_bytes"]
+    blocks = {IN_RAM: [len(data), arena], IN_PLACE: [arena]}
+    if page:
+        blocks[PAGED] = [resident, page, arena]
+    whit = (RUNTIME_BYTES + LOADING_BYTES) * (8 if arch in _WIDE else 5) // 8 + _code_bytes(files, about["kernels"])
+    flash = len(data) + sum(map(len, files.values()))
+    return [Needs(place, sum(sizes), max(sizes), whit, flash) for place, sizes in blocks.items()]
+
+
+def _code_bytes(files: dict[str, bytes], used: list[str]) -> int:
+    """Machine code runs from RAM: the native module, or the viper kernels of the model."""
+    stems = {*used, "requantize"}
+    return sum(
+        len(data)
+        for path, data in files.items()
+        if path.startswith("whit_native_")
+        or (path.startswith("whit_viper_") and path.rsplit("/", 1)[1].removesuffix(".mpy") in stems)
+    )

@@ -1,0 +1,128 @@
+"""page: a Program whose weights are read a page at a time, for boards whose heap does not hold them all.
+
+A layer whose weights do not fit a page is cut into slices by output channel, each a step of its own, which computes
+what the whole layer computes for these channels. It writes them to a buffer of its own, from which a copy takes them to
+their places between those of other slices; where the output is one pixel or row, they lie there one after another
+already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import lcm
+
+from .device.opset import quad_bytes, quant_bytes
+from .errors import WhitError
+from .lifetimes import aligned
+from .program import WRITTEN, Place, Program, Step
+
+MOST_BYTES = 1 << 24  # of a page: more than any microcontroller has
+
+
+def page(program: Program, page_bytes: int) -> Program:
+    """The same program with every layer cut so that its weights fit `page_bytes`; its steps keep their order.
+
+    Raises:
+        WhitError: a layer whose weights cannot be cut so small; the text says what page it needs.
+    """
+    least = least_page_bytes(program)
+    if not least <= page_bytes <= MOST_BYTES:
+        raise WhitError(
+            f"{program.name}: pages of {page_bytes} bytes are not possible; its layers need at least {least}, and at "
+            f"most {MOST_BYTES} are supported"
+        )
+    buffers, steps = list(program.buffers), []
+    for step in program.steps:
+        steps += [step] if weights_bytes(step) <= page_bytes else _Layer(step).slices(page_bytes, buffers)
+    return replace(program, buffers=tuple(buffers), steps=tuple(steps), page_bytes=page_bytes)
+
+
+def weights_bytes(step: Step) -> int:
+    """What a step takes of a page."""
+    return sum(aligned(len(data)) for data in step.weights.values())
+
+
+def least_page_bytes(program: Program) -> int:
+    """The smallest page that every layer can be cut for."""
+    return max((_Layer(s).slice_bytes(1) if s.kernel in _CUT else weights_bytes(s) for s in program.steps), default=0)
+
+
+def groups(program: Program) -> list[list[Step]]:
+    """The steps in runs whose weights share a page, in which equal arrays count once."""
+    found: list[list[Step]] = [[]]
+    held: dict[bytes, int] = {}
+    for step in program.steps:
+        own = {data: aligned(len(data)) for data in step.weights.values()}
+        if sum((held | own).values()) > program.page_bytes:
+            found.append([])
+            held = {}
+        held |= own
+        found[-1].append(step)
+    return found
+
+
+_CUT = {"conv2d": "oc", "depthwise": "oc", "dense": "o"}  # what can be cut, and the field that counts its channels
+
+
+class _Layer:
+    """How a step with weights can be cut."""
+
+    def __init__(self, step: Step) -> None:
+        v = self.values = step.values
+        self.step = step
+        self.channels = v[_CUT[step.kernel]]
+        self.pixels = v["rows"] if step.kernel == "dense" else v["oh"] * v["ow"]
+        self.unit = 4  # channels; weights lie in blocks of so many
+        if step.kernel == "dense":
+            self.quad_bytes = quad_bytes(4, v["k"])
+        elif step.kernel == "conv2d":
+            self.quad_bytes = quad_bytes(4, v["kh"] * v["kw"] * v["ic"])
+        else:
+            self.unit = lcm(4, v["oc"] // v["ic"])  # and those that read the same input channel stay together
+            self.quad_bytes = 4 * v["kh"] * v["kw"]
+
+    def slice_bytes(self, units: int) -> int:
+        """What `units` times unit channels take of a page."""
+        count = min(self.unit * units, -(-self.channels // 4) * 4) // 4
+        return aligned(self.quad_bytes * count) + aligned(quant_bytes(4 * count))
+
+    def slices(self, page_bytes: int, buffers: list[int]) -> list[Step]:
+        """Steps of about equally many channels; the buffers that they need are appended to `buffers`."""
+        units = -(-self.channels // self.unit)
+        count = next(n for n in range(1, units + 1) if self.slice_bytes(-(-units // n)) <= page_bytes)
+        bounds = [min(self.channels, self.unit * (-(-units * i // count))) for i in range(count + 1)]
+        return [step for i in range(count) for step in self.slice(bounds[i], bounds[i + 1], buffers)]
+
+    def slice(self, first: int, end: int, buffers: list[int]) -> list[Step]:
+        """Channels first to end: the kernel, and the copies that bring it its input and its output to their places."""
+        v, step, count = self.values, self.step, end - first
+        w, q, quant = step.weights["w"], step.weights["q"], quant_bytes(4)
+        a, b = first // 4, -(-end // 4)
+        weights = {"w": w[a * self.quad_bytes : b * self.quad_bytes], "q": q[a * quant : b * quant]}
+        values = v | {_CUT[step.kernel]: count}
+        x, y = step.arena["x"], step.arena[WRITTEN]
+        before, after = [], []
+        if step.kernel == "depthwise":  # it reads channels of its own
+            each, pixels = v["oc"] // v["ic"], v["ih"] * v["iw"]
+            values["ic"] = count // each
+            inner = _new(buffers, pixels * values["ic"])
+            source = Place(x.buffer, x.offset + first // each)
+            before = [_copy(step.name, source, inner, pixels, values["ic"], v["ic"], values["ic"])]
+            x = inner
+        place = Place(y.buffer, y.offset + first)
+        if self.pixels > 1:
+            inner = _new(buffers, self.pixels * count)
+            after = [_copy(step.name, inner, place, self.pixels, count, count, self.channels)]
+            place = inner
+        kernel = replace(step, values=values, weights=weights, arena={"x": x, WRITTEN: place})
+        return [*before, kernel, *after]
+
+
+def _new(buffers: list[int], size: int) -> Place:
+    buffers.append(size)
+    return Place(len(buffers) - 1)
+
+
+def _copy(name: str, x: Place, y: Place, runs: int, run: int, x_stride: int, y_stride: int) -> Step:
+    strides = {"x0": 0, "x1": 0, "x2": x_stride, "y0": 0, "y1": 0, "y2": y_stride}
+    return Step("copy", name, {"n0": 1, "n1": 1, "n2": runs, "n3": run} | strides, {"x": x, WRITTEN: y})

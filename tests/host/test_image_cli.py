@@ -1,6 +1,7 @@
 """whit image: what it puts into an image and says about it; one sentence for every mistake, and nothing written."""
 
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -93,6 +94,16 @@ def test_a_model_alone(app, capsys, name):
     Path(name).write_bytes(blob if name.endswith("whit") else DIGITS.read_bytes())
     made(capsys, name, "-o", "a b.img", *OTHER)
     assert read(Path("a b.img").read_bytes(), 4096) == {Path(name).stem + ".whit": blob} | in_lib("armv6m")
+
+
+def test_the_page_has_every_address():
+    page = (Path(__file__).resolve().parent.parent.parent / "docs/image.md").read_text()
+    for b in boards():
+        if b.flash_tool == "esptool":
+            assert f"esptool write-flash {b.fs_address:#x} app.img" in page
+        else:
+            size = f"{b.block_size * b.block_count >> 10:,} KB"
+            assert re.search(rf"\| {b.name}.* \| `{b.fs_address:#010x}` \| {size} \|", page), b.name
 
 
 def test_a_file_name_with_a_space_is_quoted(app, capsys):

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from littlefs import LittleFS, LittleFSError, lfs
+from littlefs import LittleFS, LittleFSError, UserContext, lfs
 
 from . import files
 from .boards import Board
@@ -148,10 +148,11 @@ def littlefs(
     made = _littlefs(there, block_size, block_count, disk_version)
     if made:
         return bytes(made.context.buffer)
-    ample = block_count + sum(2 * len(data) // block_size + 16 for data in there.values())
-    measured = _littlefs(there, block_size, ample, disk_version)
-    # Writing takes a block or two more than what is written.
-    blocks = max(measured.used_block_count, block_count + 1) if measured else ample
+    blocks = sum(-(-len(data) // block_size) + 1 for data in there.values())
+    if blocks * block_size <= _MOST_BYTES:  # measured, to count folders and links too
+        ample = _littlefs(there, block_size, block_count + 2 * blocks + 64, disk_version)
+        blocks = ample.used_block_count if ample else blocks
+    blocks = max(blocks, block_count + 1)  # writing takes a block or two more than what is written
     raise WhitError(
         f"the files take {blocks * block_size:,} bytes, {(blocks - block_count) * block_size:,} more than the file "
         f"system of {block_count} blocks of {block_size} bytes has; leave files out or use a smaller model"
@@ -161,6 +162,7 @@ def littlefs(
 def _littlefs(there: Mapping[str, bytes], block_size: int, block_count: int, disk_version: int) -> LittleFS | None:
     """The file system, or None if the files do not fit."""
     fs = LittleFS(
+        context=UserContext(buffer=bytearray(b"\xff") * (block_size * block_count)),
         mount=False,
         block_size=block_size,
         block_count=block_count,

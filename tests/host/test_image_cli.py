@@ -170,6 +170,15 @@ def test_files_that_do_not_fit(app, refused, capsys, count):
     made(capsys, "app", "-o", "o.img", *blocks, count + more // 4096 + 2)
 
 
+def test_a_folder_far_too_large(app, refused):
+    with (app / "film").open("wb") as f:
+        f.truncate(100 << 20)
+    assert "more than the file system of 64 blocks" in refused("app", "-o", "o.img", *OTHER)
+    assert "more than a ROMFS has room for; leave files out" in refused(
+        "app", "-o", "o.img", "--fs", "romfs", *OTHER[4:]
+    )
+
+
 def test_mistakes_about_the_files(app, refused):
     (app.parent / "text.txt").write_text("no model")
     (app.parent / "none").mkdir()

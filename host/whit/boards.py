@@ -30,6 +30,8 @@ class Board:
     flash_bytes: int
     block_size: int
     block_count: int
+    fs_address: int
+    flash_tool: str
     sources: dict[str, str] = field(hash=False, repr=False)
 
 

@@ -33,9 +33,18 @@ def test_every_board_is_plausible(b):
 
 
 @BY_NAME
+def test_the_file_system_lies_in_the_flash(b):
+    start = {"picotool": 0x1000_0000, "esptool": 0, "dfu-util": 0x0800_0000}[b.flash_tool]  # as the tool counts
+    end = b.fs_address + b.block_size * b.block_count
+    assert start < b.fs_address and b.fs_address % 4096 == 0 and end <= start + b.flash_bytes
+    # Where it is not the end of the flash, MicroPython of an STM32F4 is on both sides.
+    assert end == start + b.flash_bytes or b.mcu.startswith("STM32F4")
+
+
+@BY_NAME
 def test_every_figure_has_a_source(b):
     figures = {f.name for f in fields(b) if isinstance(getattr(b, f.name), int)}
-    assert set(b.sources) == figures | {"arch"}
+    assert set(b.sources) == figures | {"arch", "flash_tool"}
     assert all(len(source) > 10 for source in b.sources.values())
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .inspect import describe
+from .pack import Packed, pack
+from .page import least_page_bytes
 from .runtime import runtime
 
 # Heap of `import whit` and a loaded model, but for the kernels and the model's file and arena; and what loading takes
@@ -53,6 +55,41 @@ def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") 
     whit = (RUNTIME_BYTES + LOADING_BYTES) * (8 if arch in _WIDE else 5) // 8 + _code_bytes(files, about["kernels"])
     flash = len(data) + sum(map(len, files.values()))
     return [Needs(place, sum(sizes), max(sizes), whit, flash) for place, sizes in blocks.items()]
+
+
+PAGES = (32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10)  # bytes; the larger a page, the fewer pieces of layers
+
+
+def pack_to_fit(
+    data: bytes, name: str, arch: str, heap_bytes: int, kernels: str = "native", labels: tuple[str, ...] = ()
+) -> tuple[Packed, Needs]:
+    """Pack a TFLite model for a heap: whole if it fits, else in the largest pages with which it fits.
+
+    Args:
+        data: the .tflite file.
+        name: what messages call it.
+        arch, kernels: as for needs().
+        heap_bytes: free on the board before whit is imported.
+        labels: as for pack().
+
+    Returns:
+        The packed model and what it needs; where it fits in no way, the one that needs least.
+
+    Raises:
+        WhitError: as pack() and needs() do.
+    """
+    whole = pack(data, name, labels)
+    tried = [(whole, needs(whole.blob, arch, kernels, name)[0])]
+    if tried[0][1].heap_bytes <= heap_bytes:
+        return tried[0]
+    least = least_page_bytes(whole.program)
+    for page_bytes in sorted(({size for size in PAGES if size > least} | {least}) - {0}, reverse=True):
+        packed = pack(data, name, labels, page_bytes)
+        need = next(n for n in needs(packed.blob, arch, kernels, name) if n.weights == PAGED)
+        if need.heap_bytes <= heap_bytes:
+            return packed, need
+        tried.append((packed, need))
+    return min(tried, key=lambda t: t[1].heap_bytes)
 
 
 def _code_bytes(files: dict[str, bytes], used: list[str]) -> int:

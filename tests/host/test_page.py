@@ -1,0 +1,123 @@
+"""Pages: layers cut by output channel, so that every step's weights fit a page and no output byte changes."""
+
+import nets
+import numpy as np
+import pytest
+from whit import oracle, reference
+from whit.device import opset
+from whit.errors import WhitError
+from whit.inspect import describe
+from whit.lower import lower
+from whit.pack import pack
+from whit.page import groups, least_page_bytes, page, weights_bytes
+from whit.read_tflite import read_tflite
+
+LAYERS = {
+    "conv2d": nets.convolution("conv2d", x=(5, 6, 7), out=30),
+    "odd channels": nets.convolution("odd channels", x=(4, 4, 3), out=13, k=(2, 3), stride=(2, 1)),
+    "pointwise": nets.convolution("pointwise", x=(3, 3, 24), out=40, k=(1, 1)),
+    "one pixel": nets.convolution("one pixel", x=(3, 3, 8), out=21, padding=nets.VALID),
+    "depthwise": nets.convolution("depthwise", x=(5, 5, 26), out=1, depthwise=True),
+    "strided": nets.convolution("strided", x=(6, 5, 17), out=1, depthwise=True, stride=(2, 2), act=nets.RELU),
+    "two each": nets.convolution("two each", x=(5, 4, 11), out=2, depthwise=True),
+    "three each": nets.convolution("three each", x=(5, 4, 9), out=3, depthwise=True),
+    "one channel": nets.convolution("one channel", x=(5, 4, 1), out=24, depthwise=True),
+    "dense": nets.dense("dense", k=33, o=37),
+    "rows": nets.dense("rows", k=20, o=22, rows=3),
+}
+
+
+def lowered(model, name="case"):
+    return lower(read_tflite(model, name))
+
+
+def sizes(program):
+    """From the least page to one for the largest layer."""
+    least, most = least_page_bytes(program), max(map(weights_bytes, program.steps))
+    return sorted({least, least + 16, (least + most) // 2, most - 16, most} - set(range(least)))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_slices_compute_what_the_layer_does(name):
+    model = LAYERS[name]
+    program = lowered(model, name)
+    rng = np.random.default_rng(1)
+    x = rng.integers(-128, 128, program.inputs[0].shape).astype(np.int8)
+    expected = oracle.run(model, [x[None]], name, 1)[0][0]
+    assert sizes(program)[0] < max(map(weights_bytes, program.steps)), "nothing to cut"
+    for page_bytes in sizes(program):
+        cut = page(program, page_bytes)
+        assert all(weights_bytes(step) <= page_bytes for step in cut.steps)
+        assert all(step.extents() for step in cut.steps)
+        np.testing.assert_array_equal(reference.run(cut, [x])[0].reshape(-1), expected.reshape(-1), str(page_bytes))
+
+
+def test_what_fits_a_page_is_not_cut():
+    program = lowered(LAYERS["conv2d"])
+    whole = page(program, max(map(weights_bytes, program.steps)))
+    assert whole.steps == program.steps and whole.buffers == program.buffers
+
+
+def test_one_row_needs_no_copy():
+    program = lowered(LAYERS["dense"])
+    cut = page(program, least_page_bytes(program))
+    assert {step.kernel for step in cut.steps} == {"dense"} and len(cut.steps) == 10
+    assert cut.buffers == program.buffers
+
+
+def test_channels_are_shared_out_evenly():
+    program = lowered(nets.dense("even", k=32, o=36))
+    nine = page(program, 4 * least_page_bytes(program) - 16)
+    assert [step.values["o"] for step in nine.steps] == [12, 12, 12]
+
+
+@pytest.mark.parametrize("page_bytes", [1, 100, 1 << 30])
+def test_a_page_of_an_impossible_size_is_refused(page_bytes):
+    program = lowered(LAYERS["conv2d"], "conv2d")
+    with pytest.raises(WhitError) as e:
+        page(program, page_bytes)
+    least = least_page_bytes(program)
+    assert str(e.value).startswith(
+        f"conv2d: pages of {page_bytes} bytes are not possible; its layers need at least {least}"
+    )
+
+
+def test_a_table_is_not_cut():
+    program = lowered(nets.unary("lookup", "LOGISTIC", y=(1 / 256, -128)))
+    assert least_page_bytes(program) == 256
+
+
+@pytest.mark.parametrize("name", ["kws_ref_model.tflite", "vww_96_int8.tflite"])
+@pytest.mark.parametrize("page_bytes", [6000, 20000])
+def test_pages_of_a_whole_model(public_model, name, page_bytes):
+    """Every step's weights lie in its page, the file says so, and is hardly larger than without pages."""
+    data = public_model(name)
+    packed = pack(data, name, page_bytes=page_bytes)
+    about = describe(packed.blob)
+    runs = groups(packed.program)
+    assert about["pages"] == len(runs) and about["page_bytes"] <= page_bytes
+    assert [step for run in runs for step in run] == list(packed.program.steps)
+    assert about["resident_bytes"] + about["weights_bytes"] <= about["blob_bytes"]
+    assert len(packed.blob) < 1.03 * len(pack(data, name).blob)
+    assert sum(step.macs for step in packed.program.steps) == sum(step.macs for step in pack(data).program.steps)
+
+
+def test_pages_are_as_few_as_neighbours_allow():
+    """No two pages in a row would fit one."""
+    packed = pack(models.DIGITS, page_bytes=1024)
+    runs = groups(packed.program)
+    taken = [sum(map(weights_bytes, run)) for run in runs]
+    assert len(runs) > 2 and max(taken) <= 1024
+    assert all(a + weights_bytes(run[0]) > 1024 for a, run in zip(taken, runs[1:], strict=False))
+
+
+def test_a_file_without_pages_says_so():
+    about = describe(pack(LAYERS["conv2d"]).blob)
+    assert (about["pages"], about["page_bytes"]) == (0, 0) and about["resident_bytes"] == about["blob_bytes"]
+
+
+def test_bounded_layers_stay_bounded():
+    program = lowered(LAYERS["conv2d"])
+    cut = page(program, least_page_bytes(program))
+    flags = {step.flags for step in cut.steps if step.kernel == "conv2d"}
+    assert flags == {program.steps[0].flags} == {opset.BOUNDED}

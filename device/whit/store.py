@@ -7,20 +7,20 @@
 # path; load() finds out from what lies there how far that went. "Passes" means: loads, CRC32 and all, and computes what
 # the PC computed (a file without a self-test passes when it loads).
 #
-#     path      path.new  path.old | how it came to that                      | load() gives, and leaves
-#     passes    -         any      | nothing to do                            | path; writes nothing
-#     passes    any       any      | cut while path.new was written, or       | path; path.new is removed
-#                                  | before the first rename                  |
-#     -         passes    any      | cut between the renames; or before them, | path.new, as path
-#                                  | where there was no model yet             |
-#     fails     passes    any      | path has rotted, path.new is the newest  | path.new, as path
-#     - fails   - fails   passes   | path has rotted or was removed: roll back| path.old, as path; path.new is removed
-#     - fails   - fails   - fails  | no model yet, or all have rotted         | the error of path; all stays
-#     heap too short for one of    | it may be whole: it is not replaced      | the next one that passes, where it lies;
-#     the first two                |                                          | all stays
+#     path    path.new  path.old  how it came to that                 load() gives   and leaves
+#     passes  none      any       nothing to do                       path           all; it writes nothing
+#     passes  any       any       cut before the first rename         path           no path.new
+#     none    passes    any       cut between the renames, or before  path.new       it as path
+#                                 them where there was no model yet
+#     fails   passes    any       path has rotted                     path.new       it as path
+#     fails*  fails*    passes    path has rotted or was removed      path.old       it as path, no path.new
+#     fails*  fails*    fails*    no model yet, or all have rotted    path's error   all
+#     * or none
 #
-# A file takes the place of path only after it has passed, by one rename. On littlefs a rename replaces its target
-# atomically. FAT removes the target first, which the table covers, but a cut may also break its directory.
+# Where the heap is too short to load one of the first two, it may be whole all the same: the next that passes is loaded
+# from where it lies, and all is left. Else a file takes the place of path by one rename, after it has passed. On
+# littlefs a rename replaces its target atomically; FAT removes the target first, which the table covers, but a cut may
+# break its directory (docs/store.md).
 
 import gc
 import os

@@ -1,4 +1,5 @@
-# Runs under MicroPython: a flash chip in RAM, as a block device that counts or records what is done to it.
+# Runs under MicroPython: a flash chip in RAM, as a block device that counts or records what is done to it. Under FAT, a
+# memory card, which takes a block at a time and as a whole.
 
 import vfs
 
@@ -7,8 +8,8 @@ BLOCK_COUNT, BLOCK_SIZE, ERASE = 4, 5, 6  # requests of ioctl
 
 
 class Flash:
-    def __init__(self, block_bytes, blocks):
-        self.block_bytes, self.blocks = block_bytes, blocks
+    def __init__(self, block_bytes, blocks, kind=vfs.VfsLfs2):
+        self.block_bytes, self.blocks, self.kind = block_bytes, blocks, kind
         self.data = bytearray(b"\xff" * (block_bytes * blocks))
         self.writes = 0  # erase and program operations
         self.log = None  # a list, to record them: (start, bytes), where None for bytes is the erase of a block
@@ -18,11 +19,10 @@ class Flash:
         buffer[:] = memoryview(self.data)[start : start + len(buffer)]
 
     def writeblocks(self, block, buffer, offset=None):
-        if offset is None:  # as FAT does: whole blocks, erased by the device
-            for i in range(len(buffer) // self.block_bytes):
-                self.ioctl(ERASE, block + i)
-            offset = 0
-        self._do(block * self.block_bytes + offset, bytes(buffer))
+        start = block * self.block_bytes + (offset or 0)
+        size = len(buffer) if offset is not None else self.block_bytes  # FAT gives no offset
+        for i in range(0, len(buffer), size):
+            self._do(start + i, bytes(buffer[i : i + size]))
 
     def ioctl(self, request, block):
         if request == BLOCK_COUNT:
@@ -49,17 +49,17 @@ class Flash:
             self.data[start + first : start + last] = memoryview(content)[first:last]
 
 
-def mount(flash, kind=vfs.VfsLfs2):
+def mount(flash):
     # As after a start: nothing of what was in RAM is known any more.
     try:
         vfs.umount(ROOT)
     except OSError:
         pass
-    vfs.mount(kind(flash), ROOT)
+    vfs.mount(flash.kind(flash), ROOT)
 
 
 def formatted(block_bytes, blocks, kind=vfs.VfsLfs2):
-    flash = Flash(block_bytes, blocks)
+    flash = Flash(block_bytes, blocks, kind)
     kind.mkfs(flash)
-    mount(flash, kind)
+    mount(flash)
     return flash

@@ -1,19 +1,22 @@
-# What test_power_cut.py runs under MicroPython: BLOCK_BYTES BLOCKS [careless]
+# What test_power_cut.py runs under MicroPython: BLOCK_BYTES BLOCKS [careless] [fat]
 #
 # Updates of the model on a littlefs are recorded, operation by operation. Then the power is cut before each operation,
 # and in the middle of it: what the flash holds by then is mounted, and store.load() has to give a model that is whole
 # and the one before the update or the one after. Prints what went wrong, and at the end the counts. With `careless`,
 # the same of an update that writes over the model, as it would be without store: the cuts have to find it.
+# With `fat`, the same on a memory card, whose blocks are written whole or not at all.
 
 import os
 import sys
 
 import flash
+import vfs
 import whit
 from whit import store
 
 PATH = flash.ROOT + "/m.whit"
 X = bytes([i * 37 & 255 for i in range(64)])
+FAT = "fat" in sys.argv
 EVERY = 11  # one in so many of the survivors takes an update more, and a cut of what load() itself writes
 
 
@@ -115,6 +118,8 @@ def parts(operation, block_bytes):
     # (first, last) of what of an operation has happened when the power goes: nothing, one byte, half, all but one;
     # of an erase, either half.
     _, data = operation
+    if FAT:
+        return ((0, 0),)
     size = block_bytes if data is None else len(data)
     if data is None:
         return (0, 0), (0, size // 2), (size // 2, size)
@@ -122,8 +127,8 @@ def parts(operation, block_bytes):
 
 
 class Trial:
-    def __init__(self, block_bytes, blocks):
-        self.chip = flash.Flash(block_bytes, blocks)  # the board, after a cut
+    def __init__(self, chip):
+        self.chip = chip  # of the board, after a cut
         self.found = set()
         self.cuts = self.lost = self.recoveries = self.updates = 0
 
@@ -194,8 +199,9 @@ class Trial:
 
 
 def main(block_bytes, blocks, updates):
-    trial = Trial(block_bytes, blocks)
-    chip = flash.formatted(block_bytes, blocks)
+    kind = vfs.VfsFat if FAT else vfs.VfsLfs2
+    trial = Trial(flash.Flash(block_bytes, blocks, kind))
+    chip = flash.formatted(block_bytes, blocks, kind)
     for before, update, name, allowed in updates:
         flash.mount(chip)
         before()

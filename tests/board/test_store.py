@@ -1,5 +1,6 @@
 """store: a model gives way only to one that passes, and load() finds what an update has left."""
 
+import re
 import struct
 from pathlib import Path
 from textwrap import dedent
@@ -9,6 +10,7 @@ from blobs import digits, find, scores, with_byte, with_section
 from micropython import run
 from whit.device import format as blob
 
+PAGE = (Path(__file__).resolve().parent.parent.parent / "docs/store.md").read_text()
 FLASH = Path(__file__).with_name("flash.py").read_bytes()
 
 PRELUDE = """
@@ -262,7 +264,7 @@ def test_load_writes_nothing_where_nothing_is_to_do():
         chip = flash.formatted(512, 128, vfs.{kind})
         for files in {{"m": A}}, {{"m": A, "old": B}}:
             put(**files)
-            flash.mount(chip, vfs.{kind})
+            flash.mount(chip)
             before = chip.writes
             for _ in range(3):
                 assert answer(store.load(P)) == ANSWERS[0]
@@ -423,6 +425,14 @@ def test_an_update_and_a_load_keep_nothing():
     gc.collect()
     assert gc.mem_alloc() - before < 500, gc.mem_alloc() - before
     """)
+
+
+def test_the_page_about_it():
+    """The Python of docs/store.md, in its order."""
+    lines = "".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
+    assert lines.count("store.load") == 2
+    files = {"kws.whit": A, "source": B}
+    run("source = open('source', 'rb')\n" + lines + "assert m.selftest() and m.name == 'kws.whit'", files)
 
 
 def test_the_pc_imports_it_too():

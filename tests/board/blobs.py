@@ -28,6 +28,12 @@ def dense() -> bytes:
 
 
 @cache
+def scores(name: str) -> bytes:
+    """One step, with the input and output of digits; its weights depend on the name."""
+    return pack(nets.dense(name, 64, 10), name).blob
+
+
+@cache
 def add() -> bytes:
     """Two inputs of 45, one output."""
     return pack(nets.add("add"), "add").blob

@@ -1,5 +1,7 @@
 """Pages: layers cut by output channel, so that every step's weights fit a page and no output byte changes."""
 
+from pathlib import Path
+
 import nets
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ from whit.device import opset
 from whit.errors import WhitError
 from whit.inspect import describe
 from whit.lower import lower
+from whit.models import digits
 from whit.pack import pack
 from whit.page import groups, least_page_bytes, page, weights_bytes
 from whit.read_tflite import read_tflite
 
+DIGITS = Path(digits.__file__).with_name("digits_int8.tflite")
 LAYERS = {
     "conv2d": nets.convolution("conv2d", x=(5, 6, 7), out=30),
     "odd channels": nets.convolution("odd channels", x=(4, 4, 3), out=13, k=(2, 3), stride=(2, 1)),
@@ -104,7 +108,7 @@ def test_pages_of_a_whole_model(public_model, name, page_bytes):
 
 def test_pages_are_as_few_as_neighbours_allow():
     """No two pages in a row would fit one."""
-    packed = pack(models.DIGITS, page_bytes=1024)
+    packed = pack(DIGITS.read_bytes(), page_bytes=1024)
     runs = groups(packed.program)
     taken = [sum(map(weights_bytes, run)) for run in runs]
     assert len(runs) > 2 and max(taken) <= 1024

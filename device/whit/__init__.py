@@ -22,28 +22,40 @@ def load(source, arena=None, kernels=None, paged=None):
     Raises ValueError for a file that cannot be used or where no kernels run, MemoryError where the heap is too small,
     OSError for no file.
     """
-    import gc
-
-    gc.collect()
+    forget()
     from . import reader
 
     try:
         if not paged:
             try:
-                return reader.whole(source, arena, kernels)
+                found = reader.whole(source, arena)
             except MemoryError:
                 if paged is not None or not isinstance(source, str) or not reader.has_pages(source):
                     raise
-        return reader.paged(source, arena, kernels)
+                paged = True
+        if paged:
+            found = reader.paged(source, arena)
     finally:
-        forget("check", "opset", "reader", "describe")  # what only loading needs gives its heap back
+        reader = None
+        forget("check", "opset", "reader")  # what only loading needs gives its heap back
+    from .model import Model
+
+    try:
+        return Model(found, kernels)
+    except:
+        if found[4]:
+            found[4].close()
+        raise
 
 
 def forget(*modules):
-    # Drop modules of this package that served for a moment.
+    # Drop modules of this package that served for a moment. What comes next finds their heap free.
+    import gc
+
     for module in modules:
         sys.modules.pop(__name__ + "." + module, None)
         globals().pop(module, None)
+    gc.collect()
 
 
 def info():

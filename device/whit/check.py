@@ -10,15 +10,19 @@ from . import opset
 
 
 def check(name, view, size=None, crc=None):
-    # view: memoryview of the whole file, or of all before the weights of a file of `size` bytes with this CRC32
-    # -> (arena bytes, {section id: (offset, bytes)}, set of kernel ids)
+    # view: memoryview of the whole file
+    # -> (arena bytes, {section id: (offset, bytes)}, set of kernel ids, None)
+    # Of a file that is to be read page by page, of `size` bytes and this CRC32, view is what lies before the weights.
+    # The last result is its section PAGES as array("I"), and the steps have got offsets in their page in the place of
+    # those in WEIGHTS.
     def fail(text):
         raise ValueError(name + " " + text)
 
     if len(view) < blob.HEADER_BYTES or bytes(view[:4]) != blob.MAGIC:
         fail("is not a .whit file; make one with: whit pack MODEL.tflite")
-    _, expected, major, minor, count, length, arena_bytes, _ = struct.unpack_from(blob.HEADER, view, 0)
-    if size is None:
+    _, expected, major, minor, count, length, arena_bytes, page_bytes = struct.unpack_from(blob.HEADER, view, 0)
+    paged = size is not None
+    if not paged:
         size = len(view)
     if major != blob.VERSION[0]:
         fail(
@@ -56,9 +60,10 @@ def check(name, view, size=None, crc=None):
         fail("is broken: its self-test has the wrong size; pack it again")
     if blob.LABELS in sections:
         _text(fail, view, *sections[blob.LABELS])
-    kernels = _steps(fail, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes)
+    pages = _pages(fail, view, sections, page_bytes) if paged else None
+    kernels = _steps(fail, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes, pages)
     _tensors(fail, view, sections[blob.TENSORS], arena_bytes)
-    return arena_bytes, sections, kernels
+    return arena_bytes, sections, kernels, pages
 
 
 def _cut(size, length):
@@ -72,15 +77,34 @@ def _text(fail, view, at, length):
         fail("is broken: a name in it is not UTF-8; pack it again")
 
 
-def _steps(fail, view, section, weights_bytes, arena_bytes):
+def _pages(fail, view, sections, page_bytes):
+    from array import array
+
+    if blob.PAGES not in sections:
+        fail("has no pages; pack it again with --page")
+    at, length = sections[blob.PAGES]
+    pages = array("I", struct.unpack_from("<%dI" % (length // 4), view, at))
+    end = 0
+    for i in range(0, len(pages) - 2, 3):
+        start, size = pages[i + 1], pages[i + 2]
+        if pages[i] <= end or start & 3 or size > page_bytes or start + size > sections[blob.WEIGHTS][1]:
+            fail("is broken: page %d is not where it can be; pack it again" % (i // 3))
+        end = pages[i]
+    if not end or length % blob.PAGE_BYTES or end != sections[blob.STEPS][1]:
+        fail("is broken: its pages do not cover its steps; pack it again")
+    return pages
+
+
+def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
     # Walk the step records: known kernels, sensible fields, every extent inside its memory. One kernel after the other,
     # as what describes the fields of all at once takes much heap.
-    at, length = section
-    end = at + length
+    first, length = section
+    end = first + length
     sizes = {}
     for row in opset.KERNELS:
         sizes[row[0]] = struct.calcsize(opset.struct_of(row))
     used = set()
+    at, page = first, 0
     while at < end:
         if at + 4 > end:
             fail("is broken: a step record does not fit; pack it again")
@@ -91,20 +115,31 @@ def _steps(fail, view, section, weights_bytes, arena_bytes):
             fail("is broken: a step of kernel %d has the wrong size; pack it again" % view[at])
         used.add(view[at])
         at += size
+        if pages and at - first >= pages[page]:
+            if at - first > pages[page]:
+                fail("is broken: page %d ends within a step; pack it again" % (page // 3))
+            page += 3
     for row in opset.KERNELS:
         if row[0] not in used:
             continue
         layout, fields = opset.struct_of(row), opset.fields_of(row)
         named = {}
-        at = section[0]
+        at, page = first, 0
+        start, stop = 0, weights_bytes
         while at < end:
+            if pages:
+                if at - first == pages[page]:
+                    page += 3
+                start = pages[page + 1]
+                stop = start + pages[page + 2]
             if view[at] == row[0]:
-                _step(fail, view, at, row, layout, fields, named, weights_bytes, arena_bytes)
+                _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes)
             at += sizes[view[at]]
     return used
 
 
-def _step(fail, view, at, row, layout, fields, named, weights_bytes, arena_bytes):
+def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
+    # Its weights lie between `start` and `stop`.
     values = struct.unpack_from(layout, view, at)[3:]
     for i in range(len(fields)):
         named[fields[i][0]] = values[i]
@@ -113,9 +148,15 @@ def _step(fail, view, at, row, layout, fields, named, weights_bytes, arena_bytes
         fail("is broken: a %s step with impossible sizes; pack it again" % row[1])
     for i in range(len(extents)):
         field, code = fields[i]
-        limit = weights_bytes if code == "w" else arena_bytes
-        if (code != "s" and extents[i] < 1) or values[i] + extents[i] > limit or (code != "a" and values[i] & 3):
+        least, limit = (start, stop) if code == "w" else (0, arena_bytes)
+        if (
+            (code != "s" and extents[i] < 1)
+            or not least <= values[i] <= limit - extents[i]
+            or (code != "a" and values[i] & 3)
+        ):
             fail("is broken: field %s of a %s step leads outside its memory; pack it again" % (field, row[1]))
+        if code == "w" and start:
+            struct.pack_into("<I", view, at + 4 + 4 * i, values[i] - start)  # offsets come first in a record
 
 
 def _tensors(fail, view, section, arena_bytes):

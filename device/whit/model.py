@@ -35,8 +35,9 @@ class Tensor:
 class Model:
     """What whit.load() returns. See whit.load for where its memory comes from."""
 
-    def __init__(self, name, view, checked, arena, kernels, pager=None):
-        arena_bytes, sections, used = checked
+    def __init__(self, found, kernels):
+        # found: as reader.whole() and paged() give it
+        name, view, (arena_bytes, sections, used, _), arena, pager = found
         self.name = name
         self.kernels, self._set = kernelset.select(kernels)
         if hasattr(self._set, "prepare"):
@@ -143,17 +144,18 @@ class Model:
         """
         from time import ticks_diff, ticks_us
 
+        names = _kernels()
         times = []
-        steps = self.steps()
         at = 0
-        for name, _, _ in self._records():
+        while at < self._end:
             start = ticks_us()
             if self._pager and self._pager.fetch(at):
                 times.append(("page", ticks_diff(ticks_us(), start)))
                 start = ticks_us()
-            next(steps)
-            times.append((name, ticks_diff(ticks_us(), start)))
-            at += self._steps[at + 2] | self._steps[at + 3] << 8
+            end = at + (self._steps[at + 2] | self._steps[at + 3] << 8)
+            self._set.run(self._steps, self._weights, self._arena, at, end)
+            times.append((names[self._steps[at]], ticks_diff(ticks_us(), start)))
+            at = end
         return times
 
     def close(self):
@@ -172,20 +174,14 @@ class Model:
                 print("  %s %s %s %s, real = %g * (q %+d)" % (title, t.name, t.dtype, t.shape, t.scale, -t.zero_point))
         if self.labels:
             print("  labels " + ", ".join(self.labels))
+        names = _kernels()
         counts = {}
-        for name, _, _ in self._records():
+        at = 0
+        while at < self._end:
+            name = names[self._steps[at]]
             counts[name] = counts.get(name, 0) + 1
+            at += self._steps[at + 2] | self._steps[at + 3] << 8
         print("  steps: " + ", ".join(["%d %s" % (counts[name], name) for name in counts]))
-
-    def _records(self):
-        # (kernel name, offset in the arena, bytes) of what each step writes; of a copy, which may leave gaps, 0 bytes
-        from . import forget, opset
-
-        try:
-            for row, f in opset.records(self._steps):
-                yield row[1], f["y"], opset.written(row, f)
-        finally:
-            forget("opset")
 
     def selftest(self):
         """Run the golden vector of the file: True if every step writes what the PC computed."""
@@ -196,12 +192,28 @@ class Model:
         seed, _, golden = struct.unpack_from(blob.SELFTEST_RECORD, self._section(blob.SELFTEST), 0)
         for t in self.inputs:
             seed = blob.noise(seed, t.data)
+        from . import forget, opset
+
         crc = 0
         ran = self.steps()
-        for _, at, size in self._records():
+        arena = memoryview(self._arena)
+        for row, fields in opset.records(self._steps):
             next(ran)
-            crc = crc32(memoryview(self._arena)[at : at + size], crc)
+            at = fields["y"]
+            crc = crc32(arena[at : at + opset.written(row, fields)], crc)  # of a copy, which may leave gaps, nothing
+        opset = row = None
+        forget("opset")
         return crc & 0xFFFFFFFF == golden
+
+
+def _kernels():
+    # {kernel id: name}
+    from . import forget, opset
+
+    names = {row[0]: row[1] for row in opset.KERNELS}
+    opset = None
+    forget("opset")
+    return names
 
 
 def _arena(name, view, arena, size):

@@ -144,24 +144,35 @@ def fields_of(row):
 
 def struct_of(row):
     # The struct format of a whole record, head included and padded to four bytes.
-    codes = [_STRUCT.get(code, code) for _, code in fields_of(row)]
-    spare = -sum({"I": 4, "i": 4, "H": 2}.get(c, 1) for c in codes) % 4
-    return "<BBH" + "".join(codes) + "x" * spare
+    layout = "<BBH"
+    spare = 0
+    for field in row[2].split():
+        code = _STRUCT.get(field[-1], field[-1])
+        layout += code
+        spare -= {"I": 4, "i": 4, "H": 2}.get(code, 1)
+    return layout + "x" * (spare % 4)
 
 
 def records(steps):
-    # (row, {field: value}) of each record of a STEPS section that has been checked.
+    # (row, {field: value}) of each record of a STEPS section that has been checked; the dict is the caller's until the
+    # next one.
     at = 0
+    row = None
     while at < len(steps):
-        for row in KERNELS:
-            if row[0] == steps[at]:
-                break
-        layout = struct_of(row)
-        values = struct.unpack_from(layout, steps, at)[3:]
-        yield row, {field[0]: values[i] for i, field in enumerate(fields_of(row))}
+        if row is None or row[0] != steps[at]:
+            for row in KERNELS:
+                if row[0] == steps[at]:
+                    break
+            layout = struct_of(row)
+            names = [field[:-2] for field in row[2].split()]
+            values = {}
+        found = struct.unpack_from(layout, steps, at)
+        for i in range(len(names)):
+            values[names[i]] = found[i + 3]
+        yield row, values
         at += struct.calcsize(layout)
 
 
 def written(row, fields):
     # Bytes of the output that a step defines: all of its extent, but for a copy, which may leave gaps.
-    return 0 if row[1] == "copy" else row[3](fields)[[f[0] for f in fields_of(row)].index("y")]
+    return 0 if row[1] == "copy" else row[3](fields)[row[2][: row[2].index("y:a")].count(" ")]

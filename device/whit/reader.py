@@ -4,20 +4,19 @@
 # goes again; what stays.
 
 import struct
-from array import array
 
-from . import forget
 from . import format as blob
 
 _HEAP = "%d bytes of heap"
 _PIECE = 1024  # bytes at a time, where a file is read once and not kept
 
 
-def whole(source, arena, kernels):
+def whole(source, arena):
+    # -> what Model takes, but for the kernels
     name, view = read(source)
     if arena is None:
-        arena = _early(view)
-    return _model(name, view, _check(name, view), arena, kernels)
+        arena = _early(view, _ARENA_BYTES)
+    return name, view, _check(name, view), arena, None
 
 
 def _check(name, view, size=None, crc=None):
@@ -26,17 +25,14 @@ def _check(name, view, size=None, crc=None):
     return check.check(name, view, size, crc)
 
 
-def _model(name, view, checked, arena, kernels, pager=None):
-    forget("check", "opset")
-    from .model import Model
-
-    return Model(name, view, checked, arena, kernels, pager)
+_ARENA_BYTES, _PAGE_BYTES = 6, 7  # in the header
 
 
-def _early(view):
-    # The arena, before the modules that loading needs leave no room in one block; or None, and then Model says why.
+def _early(view, field):
+    # A block as large as the header says, before the modules that loading needs leave no room for it; or None, and what
+    # comes later says why.
     try:
-        return bytearray(struct.unpack_from(blob.HEADER, view)[6] if bytes(view[:4]) == blob.MAGIC else 0)
+        return bytearray(struct.unpack_from(blob.HEADER, view)[field] if bytes(view[:4]) == blob.MAGIC else 0)
     except (MemoryError, ValueError, OverflowError):
         return None
 
@@ -105,7 +101,7 @@ def allocate(name, what, size):
 
 def has_pages(path):
     with _open(path) as f:
-        return _header(f)[7] > 0
+        return _header(f)[_PAGE_BYTES] > 0
 
 
 def _header(f):
@@ -126,8 +122,8 @@ def _weights_at(f, count, size):
     return size
 
 
-def paged(path, arena, kernels):
-    # What comes before the weights is kept; the weights stay in the file.
+def paged(path, arena):
+    # As whole(). What comes before the weights is kept; the weights stay in the file.
     if not isinstance(path, str):
         raise TypeError("whit.load reads pages from a file, %s was given; give its path" % type(path).__name__)
     f = _open(path)
@@ -139,13 +135,14 @@ def paged(path, arena, kernels):
         f.readinto(head)
         view = memoryview(head)
         if arena is None:
-            arena = _early(view)
-        page = allocate(path, "a page of %d bytes", header[7])
+            arena = _early(view, _ARENA_BYTES)
+        page = _early(view, _PAGE_BYTES)
         checked = _check(path, view, size, _crc(f, view))
-        pages = _pages(path, view, checked[1], len(page))
+        if page is None:
+            page = allocate(path, "a page of %d bytes", struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES])
         from .pager import Pager
 
-        return _model(path, view, checked, arena, kernels, Pager(path, f, len(head), page, pages))
+        return path, view, checked, arena, Pager(path, f, len(head), page, checked[3])
     except:
         f.close()
         raise
@@ -162,41 +159,3 @@ def _crc(f, view):
         crc = crc32(memoryview(piece)[:n], crc)
         n = f.readinto(piece)
     return crc
-
-
-def _pages(name, view, sections, page_bytes):
-    # array("I") of the end, the offset in WEIGHTS and the bytes of each page in turn. The steps get offsets from the
-    # start of their page in the place of those in WEIGHTS.
-    from . import opset
-
-    def fail(text):
-        raise ValueError(name + " " + text)
-
-    if blob.PAGES not in sections:
-        fail("has no pages; pack it again with --page")
-    at, length = sections[blob.PAGES]
-    pages = array("I", struct.unpack_from("<%dI" % (length // 4), view, at))
-    at, length = sections[blob.STEPS]
-    steps = view[at : at + length]
-    if not pages or len(pages) % 3 or pages[len(pages) - 3] != length:
-        fail("is broken: its pages do not cover its steps; pack it again")
-    records = opset.records(steps)
-    at = 0
-    for i in range(0, len(pages), 3):
-        end, start, size = pages[i], pages[i + 1], pages[i + 2]
-        if end <= at or end > length or start & 3 or size > page_bytes or start + size > sections[blob.WEIGHTS][1]:
-            fail("is broken: page %d is not where it can be; pack it again" % (i // 3))
-        while at < end:
-            row, named = next(records)
-            fields = opset.fields_of(row)
-            extents = row[3](named)
-            for j in range(len(extents)):
-                if fields[j][1] == "w":
-                    offset = named[fields[j][0]] - start
-                    if offset < 0 or offset + extents[j] > size:
-                        fail("is broken: a %s step leads outside its page; pack it again" % row[1])
-                    struct.pack_into("<I", steps, at + 4 + 4 * j, offset)
-            at += struct.calcsize(opset.struct_of(row))
-        if at != end:
-            fail("is broken: page %d ends within a step; pack it again" % (i // 3))
-    return pages

@@ -18,7 +18,7 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
     """
     view = memoryview(data)
     try:
-        arena_bytes, sections, used = check.check(name, view)
+        arena_bytes, sections, used, _ = check.check(name, view)
     except ValueError as e:
         raise WhitError(str(e)) from None
     rows = {row[0]: row for row in opset.KERNELS}
@@ -50,4 +50,4 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
 
 
 def _steps(data: bytes, at: int, length: int) -> list[dict[str, Any]]:
-    return [{"kernel": row[1], "fields": fields} for row, fields in opset.records(data[at : at + length])]
+    return [{"kernel": row[1], "fields": dict(fields)} for row, fields in opset.records(data[at : at + length])]

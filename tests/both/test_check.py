@@ -60,11 +60,11 @@ def refusal(data):
 
 
 def test_the_smallest_file_passes():
-    arena_bytes, sections, kernels = checker.check("f.whit", memoryview(minimal()))
+    arena_bytes, sections, kernels, pages = checker.check("f.whit", memoryview(minimal()))
     assert arena_bytes == ARENA
     assert sorted(sections) == [blob.TENSORS, blob.STEPS, blob.WEIGHTS]
     assert sections[blob.STEPS][1] == len(STEPS)
-    assert kernels == {FILL}
+    assert kernels == {FILL} and pages is None
 
 
 def test_a_file_without_steps_passes():
@@ -207,3 +207,90 @@ def test_a_cut_tensor_record_is_refused():
 def test_a_file_wants_an_input_and_an_output():
     for tensors in b"", tensor(blob.INPUT), tensor(blob.OUTPUT):
         assert "no input or no output" in refusal(minimal(tensors=tensors))
+
+
+# A file that is read page by page: what lies before the weights is checked, and the steps then count from their page.
+
+RECORD = len(step(LOOKUP, 0, 16, 0, 4))
+LOOKUPS = step(LOOKUP, 0, 16, 0, 4) + step(LOOKUP, 0, 16, 320, 4) + step(LOOKUP, 0, 16, 320 + 16, 4)
+PAGES = (RECORD, 0, 256), (3 * RECORD, 320, 272)
+
+
+def paged(pages=PAGES, steps=LOOKUPS, page_bytes=272):
+    # What checker.check takes: all of the file before the weights, the bytes of the whole, its CRC32.
+    if not isinstance(pages, bytes):
+        pages = b"".join([struct.pack(blob.PAGE, *page) for page in pages])
+    weights = bytes(592)
+    data = minimal(steps=steps, without=blob.WEIGHTS, extra=[(blob.PAGES, pages), (7, weights)])
+    at = data.index(struct.pack(blob.SECTION[:3], 7, 0), blob.HEADER_BYTES)
+    data = sealed(patched(patched(data, at, "<H", blob.WEIGHTS), 20, "<I", page_bytes))
+    return memoryview(bytearray(data[: len(data) - len(weights)])), len(data), crc32(data[blob.CRC_FROM :])
+
+
+def paged_refusal(*args):
+    try:
+        checker.check("f.whit", *args)
+    except ValueError as e:
+        return str(e)
+    raise AssertionError("the check took it")
+
+
+def test_steps_count_from_their_page():
+    view, size, crc = paged()
+    _, sections, _, pages = checker.check("f.whit", view, size, crc)
+    assert list(pages) == [RECORD, 0, 256, 3 * RECORD, 320, 272]
+    at, length = sections[blob.STEPS]
+    assert [fields["t"] for _, fields in opset.records(view[at : at + length])] == [0, 0, 16]
+
+
+def test_a_file_that_is_read_whole_keeps_its_offsets():
+    view, size, _ = paged()
+    data = bytes(view) + bytes(size - len(view))
+    whole = bytearray(data)
+    pages = checker.check("f.whit", memoryview(whole))[3]
+    assert pages is None and whole == data
+
+
+def test_pages_that_are_refused():
+    for pages, words in (
+        (b"", "do not cover its steps"),
+        (bytes(11), "do not cover its steps"),
+        (bytes(12), "page 0 is not where it can be"),  # no step in it
+        (PAGES[:1], "do not cover its steps"),
+        (PAGES[1:], "field t of a lookup step leads outside"),  # of the first step
+        (PAGES + ((4 * RECORD, 0, 4),), "do not cover its steps"),  # noqa: RUF005
+        ((PAGES[1], PAGES[0]), "page 1 is not where it can be"),
+        ((PAGES[0], (3 * RECORD, 320, 276)), "page 1 is not where it can be"),  # larger than the header says
+        ((PAGES[0], (3 * RECORD, 324, 272)), "page 1 is not where it can be"),  # behind the weights
+        ((PAGES[0], (3 * RECORD, 1 << 31, 272)), "page 1 is not where it can be"),
+        ((PAGES[0], (3 * RECORD, 318, 272)), "page 1 is not where it can be"),  # not aligned
+        ((PAGES[0], (3 * RECORD, 324, 268)), "field t of a lookup step leads outside"),  # starts too late
+        ((PAGES[0], (3 * RECORD, 320, 268)), "field t of a lookup step leads outside"),  # ends too early
+        (((RECORD - 4, 0, 256), PAGES[1]), "page 0 ends within a step"),
+        (((RECORD + 4, 0, 256), PAGES[1]), "page 0 ends within a step"),
+        (((2 * RECORD, 0, 256), PAGES[1]), "field t of a lookup step leads outside"),
+    ):
+        text = paged_refusal(*paged(pages))
+        assert words in text and text.startswith("f.whit is broken: ") and text.endswith("; pack it again"), (
+            pages,
+            text,
+        )
+
+
+def test_a_file_without_pages_is_not_read_by_page():
+    data = minimal()
+    text = paged_refusal(memoryview(data), len(data), crc32(data[blob.CRC_FROM :]))
+    assert text == "f.whit has no pages; pack it again with --page"
+
+
+def test_only_the_weights_may_lie_behind_what_is_kept():
+    view, size, crc = paged()
+    for number in blob.TENSORS, blob.STEPS, blob.PAGES:
+        data = bytearray(view)
+        entry = next(
+            at
+            for at in range(blob.HEADER_BYTES, blob.HEADER_BYTES + 4 * blob.SECTION_BYTES, blob.SECTION_BYTES)
+            if struct.unpack_from("<H", data, at)[0] == number
+        )
+        struct.pack_into("<I", data, entry + 4, len(view))
+        assert "outside the file or behind the weights" in paged_refusal(memoryview(data), size, crc)

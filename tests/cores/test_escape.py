@@ -40,7 +40,7 @@ TRIED = [("m4", "native"), ("m0plus", "native"), ("rv32", "native"), ("xtensa", 
 def records(blob: bytes) -> list[tuple[tuple, dict[str, int]]]:
     _, sections, _ = check.check("mutant", memoryview(blob))
     at, size = sections[blob_format.STEPS]
-    return list(opset.records(blob[at : at + size]))
+    return [(row, dict(fields)) for row, fields in opset.records(blob[at : at + size])]
 
 
 def accepted(first: int, last: int) -> dict[int, bytes]:

@@ -46,4 +46,7 @@ def bases() -> dict[str, bytes]:
         "mean": nets.mean("mean"),
         "chain": chain(),
     }
-    return {name: pack(model, name).blob for name, model in models.items()}
+    found = {name: pack(model, name).blob for name, model in models.items()}
+    for name, page_bytes in ("words", 400), ("chain", 1008), ("dense words", 128), ("strided", 96):
+        found[f"{name} by page"] = pack(models[name], name, page_bytes=page_bytes).blob
+    return found

@@ -16,8 +16,6 @@ from .errors import WhitError
 from .lifetimes import aligned
 from .program import WRITTEN, Place, Program, Step
 
-MOST_BYTES = 1 << 24  # of a page: more than any microcontroller has
-
 
 def page(program: Program, page_bytes: int) -> Program:
     """The same program with every layer cut so that its weights fit `page_bytes`; its steps keep their order.
@@ -26,11 +24,8 @@ def page(program: Program, page_bytes: int) -> Program:
         WhitError: a layer whose weights cannot be cut so small; the text says what page it needs.
     """
     least = least_page_bytes(program)
-    if not least <= page_bytes <= MOST_BYTES:
-        raise WhitError(
-            f"{program.name}: pages of {page_bytes} bytes are not possible; its layers need at least {least}, and at "
-            f"most {MOST_BYTES} are supported"
-        )
+    if page_bytes < least:
+        raise WhitError(f"{program.name}: pages of {page_bytes} bytes are too small; its layers need at least {least}")
     buffers, steps = list(program.buffers), []
     for step in program.steps:
         steps += [step] if weights_bytes(step) <= page_bytes else _Layer(step).slices(page_bytes, buffers)

@@ -58,9 +58,9 @@ def set_byte(b):
 def set_field(b):
     # One aligned field of what the check reads: to an extreme, to the value of another, or near what it was.
     ranges = [(0, blob.HEADER_BYTES + 5 * blob.SECTION_BYTES)]
-    for i in range(3):
+    for i in range(min(struct.unpack_from("<H", b, 10)[0], 5)):
         number, _, offset, length = struct.unpack_from(blob.SECTION, b, blob.HEADER_BYTES + blob.SECTION_BYTES * i)
-        if number in (blob.TENSORS, blob.STEPS) and offset + length <= len(b):
+        if number in (blob.TENSORS, blob.STEPS, blob.PAGES) and offset + length <= len(b):
             ranges += [(offset, offset + length)] * (4 if number == blob.STEPS else 1)
     start, end = choice(ranges)
     width = choice((1, 2, 4))

@@ -24,7 +24,8 @@ MUTANTS = 10_000  # for each kernel set
 ACCEPTED = 500  # at least; fewer would mean that the kernels saw next to none of them
 HEAP_BYTES = 1 << 20
 TIMEOUT_S = 120
-COUNTS = re.compile(r"^accepted (\d+), .*$", re.M)
+BY_PAGE = 20  # of these, at least
+COUNTS = re.compile(r"^accepted (\d+), .* by page (\d+)$", re.M)
 FUZZ = Path(__file__).with_name("fuzz.py")
 
 
@@ -66,7 +67,7 @@ def test_no_mutant_escapes_the_check(kernels, tmp_path):
     counts = COUNTS.search(output)
     assert counts and len(numbers) == MUTANTS
     print(f"\n{kernels}: tried {MUTANTS}, {counts[0].strip()}")
-    assert int(counts[1]) >= ACCEPTED
+    assert int(counts[1]) >= ACCEPTED and int(counts[2]) >= BY_PAGE
 
 
 def main(kernels: str, number: str) -> int:

@@ -75,15 +75,13 @@ def test_channels_are_shared_out_evenly():
     assert [step.values["o"] for step in nine.steps] == [12, 12, 12]
 
 
-@pytest.mark.parametrize("page_bytes", [1, 100, 1 << 30])
-def test_a_page_of_an_impossible_size_is_refused(page_bytes):
+@pytest.mark.parametrize("page_bytes", [1, 100])
+def test_a_page_that_is_too_small_is_refused(page_bytes):
     program = lowered(LAYERS["conv2d"], "conv2d")
     with pytest.raises(WhitError) as e:
         page(program, page_bytes)
     least = least_page_bytes(program)
-    assert str(e.value).startswith(
-        f"conv2d: pages of {page_bytes} bytes are not possible; its layers need at least {least}"
-    )
+    assert str(e.value) == f"conv2d: pages of {page_bytes} bytes are too small; its layers need at least {least}"
 
 
 def test_a_table_is_not_cut():

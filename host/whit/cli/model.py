@@ -12,7 +12,6 @@ import numpy as np
 from .. import files
 from ..emulate import CORES
 from ..errors import WhitError
-from ..page import MOST_BYTES
 from .show import columns, facts, in_bytes, progress_bar, show
 
 Arguments = argparse.Namespace
@@ -22,6 +21,7 @@ Arguments = argparse.Namespace
 
 
 _LEAST_HEAP, _MOST_HEAP = 16 << 10, 1 << 30  # between them the interpreter starts and the PC stands it
+_MOST_PAGE = 16 << 20  # more than any microcontroller has
 
 
 def _size(text: str) -> int:
@@ -39,8 +39,8 @@ def _heap(text: str) -> int:
 
 
 def _page(text: str) -> int:
-    if not 1 <= _size(text) <= MOST_BYTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {MOST_BYTES >> 20}M; write bytes as 8192 or 8k")
+    if not 1 <= _size(text) <= _MOST_PAGE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 16M; write bytes as 8192 or 8k")
     return _size(text)
 
 

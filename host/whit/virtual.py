@@ -353,10 +353,11 @@ def virtual_board(board: Board, flash: Path | None = None, *, mpy: int | None = 
     with contextlib.ExitStack() as opened:
         if flash is None:
             flash = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="whit-"))) / "flash.img"
+        flash = flash.resolve()
         size = board.block_count * board.block_size
         opened.enter_context(_image(flash, size, f"{board.block_count} blocks of {board.block_size}, {board.name}"))
         opened.enter_context(_image(flash.with_name(flash.name + ".rom"), ROM_BYTES, "the ROMFS partition"))
-        plugged = VirtualBoard(board, flash.resolve(), mpy)
+        plugged = VirtualBoard(board, flash, mpy)
         try:
             plugged.power_up()
             yield plugged

@@ -133,23 +133,24 @@ def run(name, namespace):
         print("\n".join([line for line in text.getvalue().split("\n") if "virtual_main.py" not in line]), end="")
 
 
-# Leave `free` bytes of heap, in one block but for crumbs: what compiling this file left is filled up, as is all beyond.
-# Returns what has to stay for it.
+# Leave `free` bytes of heap, in one block but for crumbs: the gaps that compiling this file left are filled, then all
+# else. Returns what has to stay for it.
 def ballast(free):
     gc.collect()
-    kept = []
-    above = uctypes.addressof(bytearray(gc.mem_free() // 2))
-    gc.collect()
+    kept = [None] * 256  # of full length now: a list that grows would lie in the way of what comes
+    kept[0] = bytearray(32768)  # no gap is as large, so it lies above them all
+    above = uctypes.addressof(kept[0])
     size = 8192
-    while size >= 64:
-        filling = bytearray(size)
-        if uctypes.addressof(filling) < above:
-            kept.append(filling)
+    i = 1
+    while size >= 64 and i < len(kept) - 1:
+        kept[i] = bytearray(size)
+        if uctypes.addressof(kept[i]) < above:
+            i += 1
         else:
+            kept[i] = None
             size //= 2
-    filling = None
     gc.collect()
-    kept.append(bytearray(gc.mem_free() - free))
+    kept[-1] = bytearray(gc.mem_free() - free)
     return kept
 
 

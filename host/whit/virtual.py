@@ -80,6 +80,7 @@ class VirtualBoard:
         with contextlib.ExitStack() as opened:
             self._open(opened)
             self._thread = threading.Thread(target=self._run, args=(opened.pop_all(),), daemon=True)
+            self._thread.start()
 
     def unplug(self) -> None:
         """The port vanishes at once, as when the cable is pulled; the flash keeps what was written until then."""
@@ -95,13 +96,12 @@ class VirtualBoard:
                 self._changed.wait(1)  # in turns, so that Ctrl-C comes through
             return self._ended
 
-    def power_up(self) -> None:
-        """Start; return when the port answers.
+    def wait_for_start(self) -> None:
+        """Return when the port answers.
 
         Raises:
             WhitError: the interpreter does not start, or the flash holds no file system.
         """
-        self._thread.start()
         until = time.monotonic() + _START_SECONDS
         with self._changed:
             while not self._ready and self._ended is None and time.monotonic() < until:
@@ -175,6 +175,7 @@ class VirtualBoard:
         spec = importlib.util.find_spec("micropython_run")
         assert spec and spec.origin
         self._ready = False
+        self._interrupted_at = None
         self._said.clear()
         self._alive, held = os.pipe()  # the far end closes when the process ends
         try:
@@ -359,7 +360,7 @@ def virtual_board(board: Board, flash: Path | None = None, *, mpy: int | None = 
         opened.enter_context(_image(flash.with_name(flash.name + ".rom"), ROM_BYTES, "the ROMFS partition"))
         plugged = VirtualBoard(board, flash, mpy)
         try:
-            plugged.power_up()
+            plugged.wait_for_start()
             yield plugged
         finally:
             plugged.unplug()

@@ -111,14 +111,12 @@ class Implementation:
 # A file of the board, as its start runs it: in the namespace of the REPL, its traceback without our lines.
 def run(name, namespace):
     try:
-        with open(name) as file:
-            code = compile(file.read(), name, "exec")
+        file = open(name)
     except OSError:
         return
-    except SyntaxError as e:
-        sys.print_exception(e, sys.stdout)
-        return
     try:
+        with file:
+            code = compile(file.read(), name, "exec")
         namespace["__file__"] = name
         micropython.kbd_intr(3)
         exec(code, namespace)

@@ -225,6 +225,23 @@ def test_boot_and_main(tmp_path):
         assert said(plugged, "exec", "import os; os.remove('main.py'); print(1 / booted)") == "1.0\n"
 
 
+def test_what_goes_wrong_at_boot(tmp_path):
+    (tmp_path / "boot.py").write_text("x = 1\n1 / 0\n")
+    (tmp_path / "main.py").write_text("import sys; sys.exit(\n")
+    (tmp_path / "leave.py").write_text("import os, sys\nos.remove('main.py')\nsys.exit()\n")
+    with virtual_board(PICO) as plugged:
+        said(plugged, "fs", "cp", tmp_path / "boot.py", tmp_path / "main.py", tmp_path / "leave.py", ":")
+        with keyboard(plugged) as port:
+            port.write(b"\r\x03\x04")
+            read = port.until(b'Type "help()" for more information.\r\n>>> ')
+            assert b'  File "boot.py", line 2, in <module>\r\nZeroDivisionError' in read
+            assert b'  File "main.py", line 2\r\nSyntaxError' in read and b"virtual" not in read
+            port.write(b"import os; os.rename('leave.py', 'main.py')\r")
+            port.until(b">>> ")
+            port.write(b"\x04")
+            assert port.until(b"information.\r\n>>> ").count(b"MPY: soft reboot\r\n") == 2
+
+
 def test_mip_installs_the_runtime(pico):
     said(pico, "mip", "install", PREBUILT / "x64.json")
     assert "native" in said(pico, "exec", "import whit; print(whit.info())")
@@ -261,11 +278,14 @@ def test_unplugged_while_it_copies(tmp_path):
     (tmp_path / "new").write_bytes(bytes(1_000_000))
     with virtual_board(PICO, tmp_path / "flash.img") as plugged:
         said(plugged, "fs", "cp", tmp_path / "old", ":old")
-        cut = threading.Timer(1.0, plugged.unplug)
-        cut.start()
-        done = mpremote(plugged, "fs", "cp", tmp_path / "new", ":new")
-        assert done.returncode
-        cut.join()
+        image = tmp_path / "flash.img"
+        before = image.read_bytes()
+        command = [sys.executable, "-m", "mpremote", "connect", plugged.port, "fs", "cp", str(tmp_path / "new"), ":new"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as copying:
+            while image.read_bytes().count(0) < before.count(0) + 20_000 and copying.poll() is None:
+                time.sleep(0.01)
+            plugged.unplug()
+            assert copying.wait(TIMEOUT) != 0
         assert not Path(plugged.port).exists() and plugged.wait() == ""
     with virtual_board(PICO, tmp_path / "flash.img") as plugged:
         said(plugged, "fs", "cp", ":old", tmp_path / "back")
@@ -278,22 +298,22 @@ def test_a_crash_closes_the_port():
         assert "signal 11" in plugged.wait()
 
 
-def whit_files() -> list[str]:
-    return sorted(path.name for path in Path(tempfile.gettempdir()).glob("whit-*/flash.img*"))
-
-
 def children() -> set[str]:
     return {pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()}
 
 
-def test_it_leaves_nothing_behind():
-    before = set(os.listdir("/proc/self/fd")), set(threading.enumerate()), children(), whit_files()
+def test_it_leaves_nothing_behind(tmp_path, monkeypatch):
+    def here():
+        return set(os.listdir("/proc/self/fd")), set(threading.enumerate()), children(), list(tmp_path.iterdir())
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = here()
     with virtual_board(PICO) as plugged:
         port = Path(plugged.port)
-        assert port.exists() and len(children()) == len(before[2]) + 1
+        assert port.exists() and len(children() - before[2]) == 1 and list(tmp_path.iterdir())
     assert not port.exists()
     plugged.unplug()
-    assert before == (set(os.listdir("/proc/self/fd")), set(threading.enumerate()), children(), whit_files())
+    assert here() == before
 
 
 def test_images_that_are_refused(tmp_path):

@@ -26,7 +26,12 @@ def wheel(tmp_path_factory) -> Path:
 def test_contents(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"whit/cli/model.py", "whit/lower/weighted.py", "whit/device/model.py", "whit/device/viper/conv2d.py"}
-    wanted |= {"whit/boards.toml", "whit/emulate/harness_thumb.json", "whit/models/digits/digits_int8.tflite"}
+    wanted |= {
+        "whit/virtual_main.py",
+        "whit/boards.toml",
+        "whit/emulate/harness_thumb.json",
+        "whit/models/digits/digits_int8.tflite",
+    }
     wanted |= {f"whit/prebuilt/{path.relative_to(PREBUILT).as_posix()}" for path in PREBUILT.rglob("*.mpy")}
     assert wanted <= names
     assert not any(name.startswith(("tests/", "tools/")) for name in names)

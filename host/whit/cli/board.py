@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from .. import files
+from .. import files, virtual
 from ..boards import Board, board
 from ..errors import WhitError
 from ..runtime import ARCHES
@@ -101,6 +101,30 @@ def _known_board(a: Arguments) -> Board | None:
     return None
 
 
+# simulate
+
+
+def _simulate_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--board", default="Pico", metavar="NAME", help="as in README's table; default Pico")
+    p.add_argument("--flash", type=Path, metavar="FILE", help="an image of its file system, kept; default: a new one")
+
+
+def _simulate(a: Arguments) -> int:
+    """Simulate a board for mpremote: MicroPython behind a serial port, with the heap and the flash of the board.
+
+    Runs until Ctrl-C.
+    """
+    simulated = board(a.board)
+    with virtual.virtual_board(simulated, a.flash) as plugged:
+        print(f"{simulated.name}, simulated, at {plugged.port}; type: mpremote connect {plugged.port} repl", flush=True)
+        try:
+            reason = plugged.wait()
+        except KeyboardInterrupt:
+            return 0
+    raise WhitError(reason)
+
+
 COMMANDS: dict = {
     "image": ("DIR -> an image of a board's file system, to flash", _image, _image_arguments),
+    "simulate": ("a board that is not there, behind a serial port", _simulate, _simulate_arguments),
 }

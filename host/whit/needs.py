@@ -24,14 +24,17 @@ class Needs:
     """Bytes that a model takes with its weights in RAM, in place (a memory-mapped file) or paged."""
 
     weights: str
-    model_heap_bytes: int  # its file or the part of it that is kept in RAM, its arena, a page
-    largest_block_bytes: int  # of these
+    blocks: tuple[int, ...]  # of heap: its file or the part of it that is kept in RAM, a page, its arena
     whit_heap_bytes: int  # the runtime and the kernels; an estimate, as no board has been measured
     flash_bytes: int  # the file and whit's own
 
     @property
+    def largest_block_bytes(self) -> int:
+        return max(self.blocks)
+
+    @property
     def heap_bytes(self) -> int:
-        return self.model_heap_bytes + self.whit_heap_bytes
+        return sum(self.blocks) + self.whit_heap_bytes
 
 
 def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") -> list[Needs]:
@@ -54,7 +57,7 @@ def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") 
         blocks[PAGED] = [resident, page, arena]
     whit = (RUNTIME_BYTES + LOADING_BYTES) * (8 if arch in _WIDE else 5) // 8 + _code_bytes(files, about["kernels"])
     flash = len(data) + sum(map(len, files.values()))
-    return [Needs(place, sum(sizes), max(sizes), whit, flash) for place, sizes in blocks.items()]
+    return [Needs(place, tuple(sizes), whit, flash) for place, sizes in blocks.items()]
 
 
 PAGES = (32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10)  # bytes; the larger a page, the fewer pieces of layers

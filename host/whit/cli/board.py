@@ -3,16 +3,99 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import files, virtual
 from ..boards import Board, board
 from ..errors import WhitError
 from ..runtime import ARCHES
-from .show import facts, in_bytes, show
+from .model import read_labels
+from .show import facts, in_bytes, progress_bar, show
+
+if TYPE_CHECKING:
+    from ..link import Link
 
 Arguments = argparse.Namespace
+
+
+# deploy
+
+
+def _deploy_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("--port", metavar="PORT", help="default: the board that is connected")
+    p.add_argument("--update", action="store_true", help="replace a model in the field: the one before is kept")
+    p.add_argument("--dry-run", action="store_true", help="say what would be copied, and copy nothing")
+    p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
+    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
+    p.add_argument(
+        "--simulate", nargs="?", const="Pico", metavar="BOARD", help="on a board that is not there; default Pico"
+    )
+
+
+def _deploy(a: Arguments) -> int:
+    """Put a model and whit onto a board over USB, run its self-test there, and take the time of an inference.
+
+    A .tflite file is packed to fit the board. What the board has already is not copied again.
+    """
+    from ..link import connect
+
+    if a.simulate is None:
+        with connect(a.port) as link:
+            return _deploy_to(link, a)
+    if a.port:
+        raise WhitError("--simulate is a board of its own; leave out --port")
+    with virtual.virtual_board(board(a.simulate)) as plugged, connect(plugged.port) as link:
+        return _deploy_to(link, a)
+
+
+def _deploy_to(link: Link, a: Arguments) -> int:
+    from .. import deploy
+
+    data = files.read(a.model)
+    labels = read_labels(a.labels) if a.labels else ()
+    plan = deploy.prepare(link, a.model, data, a.kernels, labels, a.update)
+    facts_ = plan.facts
+    print(f"{facts_.machine}, MicroPython {facts_.version}, {facts_.arch}, at {link.port}")
+    about = facts()
+    about.add_row(
+        "heap", f"{in_bytes(facts_.heap_bytes)} free, at most {plan.needs.heap_bytes:,} needed, {plan.needs.weights}"
+    )
+    about.add_row("file system", f"{in_bytes(facts_.free_blocks * facts_.block_bytes)} free")
+    for path, content in plan.files.items():
+        there = "" if path in plan.missing else ", there already"
+        about.add_row(path, in_bytes(len(content)) + there)
+    show(about)
+    if a.dry_run:
+        print(f"{in_bytes(plan.bytes_to_copy)} would be copied")
+        return 0
+    with progress_bar("copying") as progress:
+        deploy.copy(link, plan, progress)
+    print(f"{in_bytes(plan.bytes_to_copy)} copied" if plan.missing else "nothing to copy")
+    measured = deploy.try_out(link, plan)
+    if not measured.passed:
+        print("the self-test FAILED: the board computes other bytes than the PC; please report this")
+        return 1
+    pages = f", {measured.pages} page reads" if measured.pages else ""
+    print(f"self-test passed; {measured.microseconds / 1000:,.3g} ms per inference with {plan.kernels} kernels{pages}")
+    print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left")
+    print()
+    if a.simulate:
+        print(
+            "Try it on one that stays: whit simulate, then whit deploy with its --port, and mpremote connect PORT repl"
+        )
+    else:
+        print(f"Try it: mpremote connect {link.port} repl")
+    print("  >>> import whit" if not a.update else "  >>> from whit import store")
+    options = ', kernels="viper"' if plan.kernels == "viper" else ""
+    print(f'  >>> m = {"store" if a.update else "whit"}.load("{plan.model}"{options})')
+    xs = ", ".join("x" if len(measured.inputs) == 1 else f"x{i}" for i in range(len(measured.inputs)))
+    shapes = " and ".join(f"{math.prod(shape)} numbers {shape}" for _, shape in measured.inputs)
+    print(f"  >>> y = m.predict({xs})  # {shapes}")
+    return 0
 
 
 # image
@@ -125,6 +208,7 @@ def _simulate(a: Arguments) -> int:
 
 
 COMMANDS: dict = {
+    "deploy": ("MODEL -> a board over USB, and an answer from it", _deploy, _deploy_arguments),
     "image": ("DIR -> an image of a board's file system, to flash", _image, _image_arguments),
     "simulate": ("a board that is not there, behind a serial port", _simulate, _simulate_arguments),
 }

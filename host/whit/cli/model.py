@@ -58,17 +58,20 @@ def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--report", action="store_true", help="what each step needs of the arena, and which needs most")
 
 
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names, one per line of a text file."""
+    try:
+        lines = files.read(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise WhitError(f"{path}: not a text file in UTF-8; give one class name per line") from None
+    return tuple(line.strip() for line in lines if line.strip())
+
+
 def _pack(a: Arguments) -> int:
     """Pack an int8 TFLite model into a .whit file and print what a board needs for it."""
     from ..pack import pack
 
-    labels: tuple[str, ...] = ()
-    if a.labels:
-        try:
-            lines = files.read(a.labels).decode("utf-8-sig").splitlines()
-            labels = tuple(line.strip() for line in lines if line.strip())
-        except UnicodeDecodeError:
-            raise WhitError(f"{a.labels}: not a text file in UTF-8; give one class name per line") from None
+    labels = read_labels(a.labels) if a.labels else ()
     packed = pack(files.read(a.model), a.model.name, labels, a.page)
     output = a.output or a.model.with_suffix(".whit")
     files.write(output, packed.blob)

@@ -1,0 +1,244 @@
+"""Deploy: a model and the runtime onto a board, checked before, verified after, and run there.
+
+deployment = prepare(link, path, data)      what the board is, what it needs, what it has of it
+copy(link, deployment)                      file by file: under another name, hashed on the board, renamed
+measured = try_out(link, deployment)        the self-test and the time of a run, after a soft reset
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import WhitError
+from .inspect import describe
+from .link import BoardError, Facts, Link, literal
+from .needs import IN_RAM, PAGED, Needs, needs, pack_to_fit
+from .runtime import ABI, ARCHES, runtime
+
+_PART = ".part"  # a file that is being written
+_SPARE_BLOCKS = 4  # of the file system, for its folders
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What goes onto a board."""
+
+    facts: Facts
+    kernels: str
+    model: str  # path on the board
+    needs: Needs
+    files: dict[str, bytes]  # all that must be there, by path, the model last
+    missing: tuple[str, ...]  # those of them that are not, or differ
+    update: bool  # of a model, by whit.store
+
+    @property
+    def bytes_to_copy(self) -> int:
+        return sum(len(self.files[path]) for path in self.missing)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model did on the board."""
+
+    passed: bool  # its self-test
+    microseconds: int  # of a run, the shortest of several
+    pages: int  # read in a run
+    heap_bytes: int  # what whit and the model hold
+    free_bytes: int  # of heap, beside them
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]  # name, shape
+
+
+def prepare(
+    link: Link, source: Path, data: bytes, kernels: str = "native", labels: tuple[str, ...] = (), update: bool = False
+) -> Deployment:
+    """Ask the board what it is and what it has, and make sure that the model will run there; nothing is written.
+
+    Args:
+        link: the board, after a soft reset.
+        source: where the model comes from; it is called so on the board too.
+        data: of a .tflite file, which is packed to fit the board, or of a .whit file.
+        kernels: "native", or "viper" for those precompiled.
+        labels: class names, for a .tflite file.
+        update: replace the model by whit.store, and leave the runtime as it is.
+
+    Raises:
+        WhitError: firmware that whit does not run on, or a model that does not fit; by how much, and what would help.
+    """
+    facts = link.facts()
+    _check_firmware(link, facts)
+    name = source.with_suffix(".whit").name
+    if source.suffix.lower() == ".whit":
+        blob = data
+        need = _choose(needs(data, facts.arch, kernels, str(source)), facts)
+    else:
+        packed, need = pack_to_fit(data, source.name, facts.arch, facts.heap_bytes, kernels, labels)
+        blob = packed.blob
+    _check_heap(link, source, blob, need, facts)
+    files = {} if update else {facts.lib + path: content for path, content in runtime(facts.arch, kernels).items()}
+    files[facts.root + name] = blob
+    there = link.hashes(files)
+    missing = tuple(path for path, content in files.items() if there.get(path) != hashlib.sha256(content).digest())
+    deployment = Deployment(facts, kernels, facts.root + name, need, files, missing, update)
+    if update and not _has_store(link):
+        raise WhitError(f"{link.port}: the board has no whit, which an update needs; deploy without --update first")
+    _check_flash(link, deployment)
+    return deployment
+
+
+def copy(link: Link, deployment: Deployment, progress: Callable[[str, int, int], None]) -> None:
+    """Copy what is missing. A file that was there is there, old or new and in whole, at any moment.
+
+    Args:
+        progress: called with (path, bytes copied of all, bytes of all).
+
+    Raises:
+        WhitError: the board is full or gone, or what it holds is not what was sent.
+    """
+    done = 0
+    for path in deployment.missing:
+        content = deployment.files[path]
+        new = path + (".new" if deployment.update else _PART)
+        progress(path, done, deployment.bytes_to_copy)
+        link.write(new, content, lambda n, path=path, done=done: progress(path, done + n, deployment.bytes_to_copy))  # type: ignore[misc]
+        if link.hashes([new]).get(new) != hashlib.sha256(content).digest():
+            raise WhitError(f"{new} is not what was sent; deploy again, with another cable if that does not help")
+        done += len(content)
+        if deployment.update:
+            link.reset()  # the heap that a board has when it starts
+            _board(link, f"from whit import store\nstore.commit({path!r}{_options(deployment)})")
+        else:
+            link.run(f"import os\nos.rename({new!r}, {path!r})")
+    progress("", done, deployment.bytes_to_copy)
+
+
+def try_out(link: Link, deployment: Deployment) -> Measured:
+    """Load the model on the board, run its self-test, and take the time.
+
+    Raises:
+        WhitError: the board cannot load it; the text is the board's.
+    """
+    link.reset()
+    options = {"path": deployment.model, "options": _options(deployment)}
+    return Measured(*literal(_board(link, _TRY_OUT % options)))
+
+
+def _options(deployment: Deployment) -> str:
+    """Arguments of whit.load, behind others."""
+    return ", kernels='viper'" if deployment.kernels == "viper" else ""
+
+
+def _check_firmware(link: Link, facts: Facts) -> None:
+    where = f"{facts.machine} at {link.port}"
+    if facts.arch not in ARCHES:
+        known = ", ".join(ARCHES)
+        raise WhitError(
+            f"{where}: its firmware loads native code for {facts.arch or 'no architecture'}, and whit has kernels for "
+            f"{known}; install firmware of another variant"
+        )
+    if facts.abi != ABI:
+        raise WhitError(
+            f"{where}: MicroPython {facts.version} loads .mpy files of ABI {facts.abi[0]}.{facts.abi[1]}, whit has those "
+            f"of {ABI[0]}.{ABI[1]}; install MicroPython 1.23 or later"
+        )
+
+
+def _choose(found: list[Needs], facts: Facts) -> Needs:
+    """In RAM where that fits, else paged, if the file can be."""
+    by_place = {need.weights: need for need in found}
+    whole = by_place[IN_RAM]
+    return whole if whole.heap_bytes <= facts.heap_bytes else by_place.get(PAGED, whole)
+
+
+def _check_heap(link: Link, source: Path, blob: bytes, need: Needs, facts: Facts) -> None:
+    lacking = need.heap_bytes - facts.heap_bytes
+    remedy = "free heap in boot.py, or use a smaller model or a board with more RAM"
+    if need.weights == IN_RAM and not describe(blob)["pages"] and source.suffix.lower() == ".whit":
+        remedy = "give the .tflite file, or pack it with --page 8k"
+    if lacking > 0:
+        raise WhitError(
+            f"{source.name} needs {need.heap_bytes:,} bytes of heap ({need.weights}), {facts.heap_bytes:,} are free on "
+            f"the board, {lacking:,} too few; {remedy}"
+        )
+    if not link.value(_TRY_BLOCKS % {"sizes": repr(need.blocks)}):
+        raise WhitError(
+            f"{source.name} needs a block of {need.largest_block_bytes:,} bytes, and the heap of the board, "
+            f"{facts.heap_bytes:,} bytes free in all, is too divided for it; {remedy}"
+        )
+
+
+def _check_flash(link: Link, deployment: Deployment) -> None:
+    """What is copied replaces its predecessor only when it is there in whole."""
+    facts = deployment.facts
+    sizes = link.sizes(deployment.missing)
+    free = least = facts.free_blocks - _SPARE_BLOCKS
+    for path in deployment.missing:
+        free -= _blocks(len(deployment.files[path]), facts)
+        least = min(least, free)
+        if path in sizes and not deployment.update:
+            free += _blocks(sizes[path], facts)
+    if least < 0:
+        raise WhitError(
+            f"{deployment.bytes_to_copy:,} bytes are to be copied, and the board's file system has "
+            f"{facts.free_blocks * facts.block_bytes:,} free, {-least * facts.block_bytes:,} too few with what it "
+            f"needs for itself; remove files from it, or use a smaller model"
+        )
+
+
+def _blocks(size: int, facts: Facts) -> int:
+    """Of the file system, that a file takes: its data, the links between its blocks, and at worst one for its entry."""
+    return -(-size // (facts.block_bytes - 8)) + 1
+
+
+def _has_store(link: Link) -> bool:
+    try:
+        link.run("from whit import store")
+    except BoardError:
+        return False
+    return True
+
+
+def _board(link: Link, script: str) -> str:
+    """Run a script that may end with one of whit's own errors, which then is the message."""
+    try:
+        return link.run(script)
+    except BoardError as e:
+        kind, _, text = str(e).partition(": ")
+        if kind == "OSError":
+            text = text.partition("] ")[2] or text
+            text = text.partition(": ")[2] or text
+        raise WhitError(text if kind in ("ValueError", "MemoryError", "OSError") and "; " in text else str(e)) from None
+
+
+_TRY_BLOCKS = """
+import gc
+_blocks = []
+try:
+    for _n in %(sizes)s:
+        _blocks.append(bytearray(_n))
+    print(True)
+except MemoryError:
+    print(False)
+_blocks = None
+gc.collect()
+"""
+
+_TRY_OUT = """
+import gc, time
+gc.collect()
+_before = gc.mem_alloc()
+import whit
+m = whit.load(%(path)r%(options)s)
+_passed = m.selftest()
+_best = None
+_begin = time.ticks_ms()
+while _best is None or time.ticks_diff(time.ticks_ms(), _begin) < 1000:
+    _t = time.ticks_us()
+    m.run()
+    _t = time.ticks_diff(time.ticks_us(), _t)
+    _best = _t if _best is None or _t < _best else _best
+gc.collect()
+print((_passed, _best, m.pages, gc.mem_alloc() - _before, gc.mem_free(), tuple([(t.name, t.shape) for t in m.inputs])))
+"""

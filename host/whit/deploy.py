@@ -140,8 +140,8 @@ def _check_firmware(link: Link, facts: Facts) -> None:
         )
     if facts.abi != ABI:
         raise WhitError(
-            f"{where}: MicroPython {facts.version} loads .mpy files of ABI {facts.abi[0]}.{facts.abi[1]}, whit has those "
-            f"of {ABI[0]}.{ABI[1]}; install MicroPython 1.23 or later"
+            f"{where}: MicroPython {facts.version} loads .mpy files of ABI {facts.abi[0]}.{facts.abi[1]}, whit has "
+            f"those of {ABI[0]}.{ABI[1]}; install MicroPython 1.23 or later"
         )
 
 

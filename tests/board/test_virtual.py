@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from remote import TIMEOUT, failed, mpremote, said
 from whit.boards import board
 from whit.errors import WhitError
 from whit.runtime import PREBUILT
@@ -21,24 +22,6 @@ from whit.virtual import IN_USE_BYTES, ROM_BYTES, virtual_board
 
 PICO = board("Pico")
 EVERY_BYTE = bytes(range(256)) * 17 + b"\r\n\x03\x04\x01\x00\xff"
-TIMEOUT = 30  # seconds; far more than anything takes
-
-
-def mpremote(plugged, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "mpremote", "connect", plugged.port, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, timeout=TIMEOUT)
-
-
-def said(plugged, *arguments) -> str:
-    done = mpremote(plugged, *arguments)
-    assert done.returncode == 0, done
-    return done.stdout.decode().replace("\r\n", "\n")
-
-
-def failed(plugged, *arguments) -> str:
-    done = mpremote(plugged, *arguments)
-    assert done.returncode == 1, done
-    return (done.stdout + done.stderr).decode()
 
 
 @contextmanager

@@ -1,0 +1,426 @@
+"""deploy: the whole way to a board, what a second time costs, and everything that can be in the way.
+
+The boards are simulated; on their side mpremote, unmodified, finds what was promised.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import serial
+from blobs import DIGITS, digits, find, scores, with_byte
+from remote import failed, said
+from whit import deploy, link
+from whit.boards import board
+from whit.cli import main
+from whit.device import format as blob
+from whit.errors import WhitError
+from whit.link import connect
+from whit.needs import IN_RAM, PAGED
+from whit.runtime import runtime
+from whit.virtual import virtual_board
+
+PICO = board("Pico")
+ANSWER = "; y = bytearray(10); m.run(bytes([i * 37 & 255 for i in range(64)]), y); print(y.hex())"
+FILL = "import os\nwith open('big', 'wb') as f:\n for _ in range(os.statvfs('/')[3] - 6): f.write(bytes(4000))"
+WRONG = with_byte(scores("a"), find(scores("a"), blob.WEIGHTS)[0], 99)  # of a valid CRC, but other weights
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name, data in {"digits.tflite": DIGITS.read_bytes(), "a/m.whit": scores("a"), "b/m.whit": scores("b"),
+                       "wrong/m.whit": WRONG, "labels.txt": b"a\nb\n"}.items():  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def flash(tmp_path) -> Path:
+    return tmp_path / "flash.img"
+
+
+@pytest.fixture
+def pico(flash):
+    with virtual_board(PICO, flash) as plugged:
+        yield plugged
+
+
+def whit(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit status, standard output and error of a command line."""
+    status = main([str(a) for a in arguments])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def refused(capsys, *arguments) -> str:
+    """The one sentence of a command that fails."""
+    status, _, text = whit(capsys, *arguments)
+    assert status == 2 and text.startswith("whit: ") and text.count("\n") == 1 and "; " in text, text
+    return text[len("whit: ") : -1]
+
+
+def answer(plugged, load='whit.load("m.whit")') -> str:
+    return said(plugged, "exec", f"import whit; from whit import store; m = {load}{ANSWER}")
+
+
+def written(flash: Path) -> bytes:
+    return flash.read_bytes()
+
+
+def test_one_command_from_a_tflite_file_to_an_answer(capsys, pico, models):
+    status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
+    assert status == 0
+    for words in ("bytes copied", "self-test passed; ", " ms per inference with native kernels", ">>> import whit"):
+        assert words in text
+    assert f"Try it: mpremote connect {pico.port} repl" in text
+    *_, load, predict = text.splitlines()
+    assert load == '  >>> m = whit.load("/digits.whit")' and predict.endswith("# 64 numbers (1, 8, 8, 1)")
+    lines = (
+        f"import whit\n{load[6:]}\nx = [0.5] * 64\n{predict[6:]}\nprint(len(y), m.labels[9], m.selftest(), m.kernels)"
+    )
+    assert said(pico, "exec", lines) == "10 9 True native\n"
+    there = said(pico, "fs", "ls", ":lib/whit").split()
+    assert {f"whit/{name}" for name in there if name.endswith(".mpy")} == {
+        name for name in runtime("x64") if name.startswith("whit/")
+    }
+    assert "whit.load" in text and ".part" not in "".join(there)
+
+
+def test_what_is_there_and_equal_is_not_copied(capsys, flash, models):
+    with virtual_board(PICO, flash) as plugged:
+        whit(capsys, "deploy", models / "digits.tflite", "--port", plugged.port)
+        before = written(flash)
+        status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", plugged.port)
+        assert status == 0 and "nothing to copy" in text and "self-test passed" in text
+        assert text.count("there already") == len(runtime("x64")) + 1
+        assert written(flash) == before
+        said(
+            plugged,
+            "exec",
+            "import os; os.remove('lib/whit/check.mpy'); f = open('digits.whit', 'a'); f.write('x'); f.close()",
+        )
+        _, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", plugged.port)
+        size = len(runtime("x64")["whit/check.mpy"]) + len(digits())
+        assert f"{size:,} bytes copied" in text and "self-test passed" in text
+
+
+def test_dry_run_writes_nothing(capsys, flash, models):
+    with virtual_board(PICO, flash) as plugged:
+        before = written(flash)
+        status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", plugged.port, "--dry-run")
+        size = sum(map(len, runtime("x64").values())) + len(digits())
+        assert status == 0 and text.endswith(f"{size:,} bytes would be copied\n") and "self-test" not in text
+        assert written(flash) == before
+
+
+def test_viper_kernels(capsys, pico, models):
+    status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", pico.port, "--kernels", "viper")
+    assert status == 0 and "with viper kernels" in text and 'm = whit.load("/digits.whit", kernels="viper")' in text
+    assert "whit_native" not in said(pico, "fs", "ls", ":lib")
+
+
+def test_simulate(capsys, models):
+    status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--simulate")
+    assert status == 0 and "self-test passed" in text and "whit simulate" in text
+    assert "is not known" in refused(capsys, "deploy", models / "digits.tflite", "--simulate", "teensy")
+    assert "leave out --port" in refused(capsys, "deploy", models / "digits.tflite", "--simulate", "--port", "x")
+
+
+def test_labels(capsys, pico, models):
+    text = refused(capsys, "deploy", models / "digits.tflite", "--port", pico.port, "--labels", models / "labels.txt")
+    assert "2 labels for outputs of [10] values" in text
+
+
+def test_a_model_larger_than_ram_is_paged(capsys, tmp_path, public_model):
+    (tmp_path / "vww.tflite").write_bytes(public_model("vww_96_int8.tflite"))
+    with virtual_board(PICO) as plugged:
+        status, text, _ = whit(capsys, "deploy", tmp_path / "vww.tflite", "--port", plugged.port)
+        assert status == 0 and "paged" in text and " page reads" in text and "self-test passed" in text
+        pages = said(plugged, "exec", "import whit; m = whit.load('vww.whit'); print(m.pages, m.profile()[0][0])")
+        assert int(pages.split()[0]) > 5 and pages.split()[1] == "page"
+
+
+def test_progress_goes_from_nothing_to_all(pico, models):
+    seen = []
+    with connect(pico.port) as found:
+        plan = deploy.prepare(found, models / "digits.tflite", DIGITS.read_bytes())
+        deploy.copy(found, plan, lambda path, done, total: seen.append((done, total)))
+    assert seen == sorted(seen) and seen[0][0] == 0 and seen[-1] == (plan.bytes_to_copy, plan.bytes_to_copy)
+    assert len(seen) > 30
+
+
+# Updates
+
+
+def test_an_update_keeps_the_model_before(capsys, pico, models):
+    whit(capsys, "deploy", models / "a/m.whit", "--port", pico.port)
+    first = answer(pico)
+    status, text, _ = whit(capsys, "deploy", models / "b/m.whit", "--port", pico.port, "--update")
+    assert status == 0 and f"{len(scores('b')):,} bytes copied" in text
+    assert "from whit import store" in text and 'm = store.load("/m.whit")' in text
+    second = answer(pico)
+    assert first != second == answer(pico, 'store.load("m.whit")')
+    assert answer(pico, 'whit.load("m.whit.old")') == first
+    _, text, _ = whit(capsys, "deploy", models / "b/m.whit", "--port", pico.port, "--update")
+    assert "nothing to copy" in text and answer(pico, 'whit.load("m.whit.old")') == first
+
+
+def test_an_update_that_does_not_pass_changes_nothing(capsys, pico, models):
+    whit(capsys, "deploy", models / "a/m.whit", "--port", pico.port)
+    before = answer(pico)
+    text = refused(capsys, "deploy", models / "wrong/m.whit", "--port", pico.port, "--update")
+    assert "fails its self-test" in text and "stays as it was" in text
+    assert answer(pico) == before and ".new" not in said(pico, "fs", "ls")
+
+
+def test_a_model_that_does_not_pass_is_said_to(capsys, pico, models):
+    status, text, _ = whit(capsys, "deploy", models / "wrong/m.whit", "--port", pico.port)
+    assert status == 1 and "self-test FAILED" in text
+
+
+def test_a_board_without_whit_is_not_updated(capsys, pico, models):
+    text = refused(capsys, "deploy", models / "a/m.whit", "--port", pico.port, "--update")
+    assert text == f"{pico.port}: the board has no whit, which an update needs; deploy without --update first"
+    assert "ImportError" in failed(pico, "exec", "import whit")
+
+
+# Unplugged
+
+
+class Unplugged(Exception):
+    pass
+
+
+@pytest.mark.parametrize("update", [False, True])
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.99])
+def test_unplugged_in_the_middle(capsys, flash, models, part, update):
+    """The model that was there still is, in whole; and the next time all goes well."""
+    with virtual_board(PICO, flash) as plugged:
+        whit(capsys, "deploy", models / "a/m.whit", "--port", plugged.port)
+        before = answer(plugged)
+    with virtual_board(PICO, flash) as plugged, pytest.raises(WhitError) as e, connect(plugged.port) as found:
+        plan = deploy.prepare(found, models / "b/m.whit", scores("b"), update=update)
+
+        def progress(path, done, total):
+            if done >= part * total:
+                plugged.unplug()
+
+        deploy.copy(found, plan, progress)
+    assert "; " in str(e.value) and plugged.port in str(e.value), e.value
+    with virtual_board(PICO, flash) as plugged:
+        assert answer(plugged) == answer(plugged, 'store.load("m.whit")') == before
+        status, *_ = whit(capsys, "deploy", models / "b/m.whit", "--port", plugged.port)
+        assert status == 0 and answer(plugged) != before
+        assert ".part" not in said(plugged, "fs", "ls")
+
+
+@pytest.mark.parametrize("when", ["facts", "hashes", "reset", "run"])
+def test_unplugged_before_and_after(models, when, monkeypatch):
+    with virtual_board(PICO) as plugged, connect(plugged.port) as found:
+        real = getattr(found, when)
+
+        def pulled(*arguments):
+            plugged.unplug()
+            return real(*arguments)
+
+        monkeypatch.setattr(found, when, pulled)
+        with pytest.raises(WhitError) as e:
+            plan = deploy.prepare(found, models / "a/m.whit", scores("a"))
+            deploy.copy(found, plan, lambda *progress: None)
+            deploy.try_out(found, plan)
+        assert "; " in str(e.value) and plugged.port in str(e.value)
+
+
+# What does not fit
+
+
+def test_a_full_file_system(capsys, pico, models):
+    """Refused before anything is copied, by how much."""
+    said(pico, "exec", FILL)
+    before = said(pico, "fs", "ls")
+    text = refused(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
+    assert "bytes are to be copied" in text and "too few" in text and "; remove files" in text
+    assert said(pico, "fs", "ls") == before
+
+
+def test_a_file_system_that_fills_up_on_the_way(pico):
+    said(pico, "exec", FILL)
+    before = said(pico, "fs", "ls")
+    with connect(pico.port) as found, pytest.raises(WhitError) as e:
+        found.write("/m.part", bytes(40_000))
+    assert str(e.value) == "/m.part does not fit: the board's file system is full; remove files from it"
+    assert said(pico, "fs", "ls") == before
+
+
+def test_a_heap_that_is_too_small(capsys, tmp_path, public_model):
+    (tmp_path / "vww.tflite").write_bytes(public_model("vww_96_int8.tflite"))
+    with virtual_board(board("Black Pill")) as plugged:
+        text = refused(capsys, "deploy", tmp_path / "vww.tflite", "--port", plugged.port)
+        assert "bytes of heap (paged)" in text and "too few; free heap in boot.py, or use a smaller model" in text
+        main(["pack", str(tmp_path / "vww.tflite")])
+        capsys.readouterr()
+        text = refused(capsys, "deploy", tmp_path / "vww.whit", "--port", plugged.port)
+        assert "bytes of heap (in RAM)" in text and "; give the .tflite file, or pack it with --page" in text
+        assert said(plugged, "fs", "ls") == "ls :\n"
+
+
+def test_a_heap_that_is_divided(pico, models):
+    """Enough is free, but not in one block."""
+    with connect(pico.port) as found:
+        facts = found.facts()
+        plan = deploy.prepare(found, models / "a/m.whit", scores("a"))
+        need = replace(plan.needs, blocks=(facts.heap_bytes - 1000,), whit_heap_bytes=0)
+        found.run("a = [bytearray(40000) for _ in range(4)]; a[0] = a[2] = None")
+        with pytest.raises(WhitError, match=r"needs a block of .* is too divided for it; "):
+            deploy._check_heap(found, models / "a/m.whit", scores("a"), need, facts)
+
+
+def test_a_packed_file_is_paged_where_it_can_be(capsys, tmp_path, public_model):
+    (tmp_path / "vww.tflite").write_bytes(public_model("vww_96_int8.tflite"))
+    main(["pack", str(tmp_path / "vww.tflite"), "--page", "16k"])
+    for name, weights in ("Pico", PAGED), ("Pico 2", IN_RAM):
+        with virtual_board(board(name)) as plugged, connect(plugged.port) as found:
+            plan = deploy.prepare(found, tmp_path / "vww.whit", (tmp_path / "vww.whit").read_bytes())
+            assert plan.needs.weights == weights
+
+
+# Other boards, and none
+
+
+@pytest.mark.parametrize(
+    "mpy, words",
+    [
+        (6 | 1 << 8 | 2 << 10, "loads .mpy files of ABI 6.1, whit has those of 6.3; install MicroPython 1.23 or later"),
+        (5 | 3 << 8 | 2 << 10, "loads .mpy files of ABI 5.3, whit has those of 6.3; install MicroPython 1.23 or later"),
+        (6 | 3 << 8, "loads native code for no architecture, and whit has kernels for armv6m, "),
+        (6 | 3 << 8 | 6 << 10, "loads native code for armv7em, and whit has kernels for armv6m, "),
+        (6 | 3 << 8 | 15 << 10, "loads native code for no architecture"),
+    ],
+)
+def test_firmware_that_whit_does_not_run_on(capsys, models, mpy, words):
+    with virtual_board(PICO, mpy=mpy) as plugged:
+        assert words in refused(capsys, "deploy", models / "digits.tflite", "--port", plugged.port)
+        assert said(plugged, "fs", "ls") == "ls :\n"
+
+
+def test_a_port_in_use(capsys, pico, models):
+    with serial.Serial(pico.port, exclusive=True):
+        text = refused(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
+    assert text.startswith(f"{pico.port} is in use by another program")
+
+
+def test_no_port_of_that_name(capsys, models):
+    text = refused(capsys, "deploy", models / "digits.tflite", "--port", "/dev/ttyACM77")
+    assert text.startswith("there is no port /dev/ttyACM77; use ")
+
+
+class Port:
+    def __init__(self, device, vid=1):
+        self.device, self.vid = device, vid
+
+    def __lt__(self, other):
+        return self.device < other.device
+
+
+@pytest.mark.parametrize(
+    "ports, words",
+    [
+        ([], "no board is connected; plug one in, name its port with --port, or try --simulate"),
+        ([Port("ttyS0", None)], "no board is connected; "),
+        ([Port("b"), Port("a")], "several serial ports are there: a, b; name the board's with --port"),
+    ],
+)
+def test_no_board_or_several(capsys, models, monkeypatch, ports, words):
+    monkeypatch.setattr(link.list_ports, "comports", lambda: ports)
+    assert words in refused(capsys, "deploy", models / "digits.tflite")
+
+
+def test_the_only_board_is_found(capsys, pico, models, monkeypatch):
+    monkeypatch.setattr(link.list_ports, "comports", lambda: [Port(pico.port), Port("ttyS0", None)])
+    assert whit(capsys, "deploy", models / "digits.tflite", "--dry-run")[0] == 0
+
+
+@contextmanager
+def silent():
+    """A terminal at whose far end nothing answers."""
+    near, far = os.openpty()
+    try:
+        yield os.ttyname(far)
+    finally:
+        os.close(near)
+        os.close(far)
+
+
+def test_a_port_that_does_not_answer(capsys, models, monkeypatch):
+    monkeypatch.setattr(link, "_SILENCE_SECONDS", 0.5)
+    with silent() as port:
+        text = refused(capsys, "deploy", models / "digits.tflite", "--port", port)
+    assert text == f"{port} does not answer as MicroPython does; check that the board runs it, and reset the board"
+
+
+def test_a_model_that_is_none(capsys, pico, tmp_path):
+    (tmp_path / "m.whit").write_bytes(b"GIF89a")
+    assert "is not a .whit file; " in refused(capsys, "deploy", tmp_path / "m.whit", "--port", pico.port)
+    (tmp_path / "m.tflite").write_bytes(b"GIF89a")
+    assert "not a TFLite" in refused(capsys, "deploy", tmp_path / "m.tflite", "--port", pico.port)
+    assert "cannot be read" in refused(capsys, "deploy", tmp_path / "none.tflite", "--port", pico.port)
+    assert said(pico, "fs", "ls") == "ls :\n"
+
+
+def test_what_arrives_is_what_was_sent(pico, models, monkeypatch):
+    with connect(pico.port) as found:
+        plan = deploy.prepare(found, models / "a/m.whit", scores("a"))
+        real = found.write
+        monkeypatch.setattr(found, "write", lambda path, data, progress: real(path, data[:-1] + b"?", progress))
+        with pytest.raises(WhitError, match=r"\.part is not what was sent; deploy again"):
+            deploy.copy(found, plan, lambda *progress: None)
+    assert "ENOENT" in failed(pico, "exec", "open('lib/whit/__init__.mpy')")
+
+
+# Images
+
+
+def test_an_image_boots(capsys, tmp_path, flash):
+    """An image of whit, a model and main.py, flashed to a board that has never been connected."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    (folder / "digits.tflite").write_bytes(DIGITS.read_bytes())
+    (folder / "main.py").write_text(
+        "import whit\nm = whit.load('digits.whit')\nwith open('ran', 'w') as f:\n    f.write(str(m.selftest()))\n"
+    )
+    geometry = ["--block-size", PICO.block_size, "--block-count", PICO.block_count, "--arch", "x64"]
+    assert whit(capsys, "image", folder, "-o", flash, *geometry)[0] == 0
+    with virtual_board(PICO, flash) as plugged:
+        assert said(plugged, "exec", "print(open('ran').read())") == "True\n"
+        status, text, _ = whit(capsys, "deploy", folder / "digits.tflite", "--port", plugged.port)
+        assert status == 0 and "nothing to copy" in text  # an image holds what deploy would copy
+
+
+def test_a_romfs_is_used_where_it_lies(capsys, tmp_path):
+    """mpremote writes the image to the board; whit runs from it, and its weights are the flash's own bytes."""
+    image = tmp_path / "rom.img"
+    assert whit(capsys, "image", DIGITS, "-o", image, "--fs", "romfs", "--arch", "x64")[0] == 0
+    with virtual_board(PICO) as plugged:
+        said(plugged, "romfs", "deploy", image)
+        script = "import vfs, whit; from uctypes import addressof; m = whit.load('/rom/digits_int8.whit')\n"
+        script += (
+            "start = addressof(vfs.rom_ioctl(2, 0)); print(addressof(m._weights) - start, whit.__file__, m.selftest())"
+        )
+        at, where, passed = said(plugged, "exec", script).split()
+    assert int(at) == image.read_bytes().index(digits()) + find(digits(), blob.WEIGHTS)[0]
+    assert (where, passed) == ("/rom/lib/whit/__init__.mpy", "True")
+
+
+def test_deploy_runs_as_a_program(models):
+    import subprocess
+
+    command = [sys.executable, "-m", "whit.cli", "deploy", models / "digits.tflite", "--simulate", "pyboard"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "self-test passed" in done.stdout, done.stderr

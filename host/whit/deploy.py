@@ -35,6 +35,11 @@ class Deployment:
     update: bool  # of a model, by whit.store
 
     @property
+    def runtime(self) -> tuple[str, ...]:
+        """Those of the files that are whit's own."""
+        return tuple(path for path in self.files if path != self.model)
+
+    @property
     def bytes_to_copy(self) -> int:
         return sum(len(self.files[path]) for path in self.missing)
 

@@ -99,7 +99,7 @@ def test_what_is_there_and_equal_is_not_copied(capsys, flash, models):
         before = written(flash)
         status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", plugged.port)
         assert status == 0 and "nothing to copy" in text and "self-test passed" in text
-        assert text.count("there already") == len(runtime("x64")) + 1
+        assert text.count("there already") == 2
         assert written(flash) == before
         said(
             plugged,
@@ -108,7 +108,7 @@ def test_what_is_there_and_equal_is_not_copied(capsys, flash, models):
         )
         _, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", plugged.port)
         size = len(runtime("x64")["whit/check.mpy"]) + len(digits())
-        assert f"{size:,} bytes copied" in text and "self-test passed" in text
+        assert text.count(" to copy") == 2 and f"{size:,} bytes copied" in text and "self-test passed" in text
 
 
 def test_dry_run_writes_nothing(capsys, flash, models):
@@ -254,7 +254,7 @@ def test_a_file_system_that_fills_up_on_the_way(pico):
     said(pico, "exec", FILL)
     before = said(pico, "fs", "ls")
     with connect(pico.port) as found, pytest.raises(WhitError) as e:
-        found.write("/m.part", bytes(40_000))
+        found.write("/m.part", bytes(80_000))
     assert str(e.value) == "/m.part does not fit: the board's file system is full; remove files from it"
     assert said(pico, "fs", "ls") == before
 

@@ -48,26 +48,27 @@ def _deploy(a: Arguments) -> int:
             return _deploy_to(link, a)
     if a.port:
         raise WhitError("--simulate is a board of its own; leave out --port")
-    with virtual.virtual_board(board(a.simulate)) as plugged, connect(plugged.port) as link:
-        return _deploy_to(link, a)
+    simulated = board(a.simulate)
+    with virtual.virtual_board(simulated) as plugged, connect(plugged.port) as link:
+        return _deploy_to(link, a, f"{simulated.name}, simulated")
 
 
-def _deploy_to(link: Link, a: Arguments) -> int:
+def _deploy_to(link: Link, a: Arguments, name: str = "") -> int:
     from .. import deploy
 
-    data = files.read(a.model)
     labels = read_labels(a.labels) if a.labels else ()
-    plan = deploy.prepare(link, a.model, data, a.kernels, labels, a.update)
-    facts_ = plan.facts
-    print(f"{facts_.machine}, MicroPython {facts_.version}, {facts_.arch}, at {link.port}")
+    plan = deploy.prepare(link, a.model, files.read(a.model), a.kernels, labels, a.update)
+    said, needs = plan.facts, plan.needs
+    print(f"{name or said.machine}, MicroPython {said.version}, {said.arch}, at {link.port}")
     about = facts()
-    about.add_row(
-        "heap", f"{in_bytes(facts_.heap_bytes)} free, at most {plan.needs.heap_bytes:,} needed, {plan.needs.weights}"
-    )
-    about.add_row("file system", f"{in_bytes(facts_.free_blocks * facts_.block_bytes)} free")
-    for path, content in plan.files.items():
-        there = "" if path in plan.missing else ", there already"
-        about.add_row(path, in_bytes(len(content)) + there)
+    heap = f"at most {needs.heap_bytes:,} needed with the weights {needs.weights}"
+    about.add_row("heap", f"{in_bytes(said.heap_bytes)} free, {heap}")
+    about.add_row("file system", f"{in_bytes(said.free_blocks * said.block_bytes)} free")
+    for folder, paths in ((said.lib[:-1], plan.runtime), (plan.model, (plan.model,))):
+        missing = [len(plan.files[path]) for path in paths if path in plan.missing]
+        there = f"{in_bytes(sum(missing))} to copy" if missing else "there already"
+        if paths:
+            about.add_row(folder, f"{in_bytes(sum(len(plan.files[path]) for path in paths))}, {there}")
     show(about)
     if a.dry_run:
         print(f"{in_bytes(plan.bytes_to_copy)} would be copied")
@@ -84,17 +85,15 @@ def _deploy_to(link: Link, a: Arguments) -> int:
     print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left")
     print()
     if a.simulate:
-        print(
-            "Try it on one that stays: whit simulate, then whit deploy with its --port, and mpremote connect PORT repl"
-        )
+        print("Try it, on a board that stays: whit simulate, deploy with its --port, mpremote connect PORT repl")
     else:
         print(f"Try it: mpremote connect {link.port} repl")
-    print("  >>> import whit" if not a.update else "  >>> from whit import store")
-    options = ', kernels="viper"' if plan.kernels == "viper" else ""
-    print(f'  >>> m = {"store" if a.update else "whit"}.load("{plan.model}"{options})')
-    xs = ", ".join("x" if len(measured.inputs) == 1 else f"x{i}" for i in range(len(measured.inputs)))
+    module, options = ("store" if a.update else "whit"), (', kernels="viper"' if plan.kernels == "viper" else "")
+    xs = ["x" if len(measured.inputs) == 1 else f"x{i}" for i in range(len(measured.inputs))]
     shapes = " and ".join(f"{math.prod(shape)} numbers {shape}" for _, shape in measured.inputs)
-    print(f"  >>> y = m.predict({xs})  # {shapes}")
+    print("  >>> from whit import store" if a.update else "  >>> import whit")
+    print(f'  >>> m = {module}.load("{plan.model}"{options})')
+    print(f"  >>> y = m.predict({', '.join(xs)})  # {shapes}")
     return 0
 
 

@@ -40,7 +40,7 @@ def example() -> bytes:
 
 def _pieces(data: bytes) -> Iterator[tuple[int, int, str]]:
     """(offset, bytes, meaning) of every field of the example."""
-    names = ("magic", "crc32", "format major", "minor", "sections", "length", "arena bytes", "reserved")
+    names = ("magic", "crc32", "format major", "minor", "sections", "length", "arena bytes", "page bytes")
     at = 0
     for name, width, value in zip(names, (4, 4, 1, 1, 2, 4, 4, 4), struct.unpack_from(blob.HEADER, data), strict=True):
         yield at, width, f"{name} {value.decode() if isinstance(value, bytes) else value}"

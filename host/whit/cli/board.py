@@ -43,21 +43,22 @@ def _deploy(a: Arguments) -> int:
     """
     from ..link import connect
 
+    data = files.read(a.model)
+    labels = read_labels(a.labels) if a.labels else ()
     if a.simulate is None:
         with connect(a.port) as link:
-            return _deploy_to(link, a)
+            return _deploy_to(link, a, data, labels)
     if a.port:
         raise WhitError("--simulate is a board of its own; leave out --port")
     simulated = board(a.simulate)
     with virtual.virtual_board(simulated) as plugged, connect(plugged.port) as link:
-        return _deploy_to(link, a, f"{simulated.name}, simulated")
+        return _deploy_to(link, a, data, labels, f"{simulated.name}, simulated")
 
 
-def _deploy_to(link: Link, a: Arguments, name: str = "") -> int:
+def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], name: str = "") -> int:
     from .. import deploy
 
-    labels = read_labels(a.labels) if a.labels else ()
-    plan = deploy.prepare(link, a.model, files.read(a.model), a.kernels, labels, a.update)
+    plan = deploy.prepare(link, a.model, data, a.kernels, labels, a.update)
     said, needs = plan.facts, plan.needs
     print(f"{name or said.machine}, MicroPython {said.version}, {said.arch}, at {link.port}")
     about = facts()

@@ -1,7 +1,7 @@
 """Count the instructions that a .whit file takes on an emulated core, whole and by layer.
 
-Executed instructions are the same on every machine and in every run, and times are not. They are not cycles: a
-Cortex-M4 takes about 1.17 cycles for each, a Cortex-M0+ about 1.4.
+Executed instructions are the same on every machine and in every run, and times are not. They are not cycles, of which
+each takes one or two: emulate/cores.py says about how many on every core.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .boards import Board
 from .inspect import describe
 from .pack import Packed, pack
 from .page import least_page_bytes
@@ -126,6 +127,25 @@ def pack_to_fit(
             return packed, need
         tried.append((packed, need))
     return min(tried, key=lambda t: lacking(t[1]))
+
+
+def pack_for(
+    board: Board, data: bytes, name: str, kernels: str = "native", labels: tuple[str, ...] = ()
+) -> tuple[Packed, Needs]:
+    """pack_to_fit() for a board with stock firmware that has booted."""
+    return pack_to_fit(
+        data, name, board.arch, board.free_bytes, kernels, labels, largest_block_bytes=board.largest_block_bytes
+    )
+
+
+def needs_on(board: Board, data: bytes, name: str, kernels: str = "native") -> tuple[Needs, int]:
+    """What a .whit file takes of a board with stock firmware that has booted, and how many bytes of heap are missing.
+
+    With its weights in RAM if they fit, else paged if it has pages; where it fits in no way, what lacks least.
+    """
+    stock = [need for need in needs(data, board.arch, kernels, name) if need.weights != IN_PLACE]
+    lacking = [need.lacking_bytes(board.free_bytes, board.largest_block_bytes) for need in stock]
+    return min(zip(stock, lacking, strict=True), key=lambda found: found[1])
 
 
 _pack = lru_cache(maxsize=8)(pack)  # one board after the other asks for the same

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import nets
 import pytest
@@ -19,7 +20,7 @@ from whit.models import digits
 from whit.needs import IN_PLACE, IN_RAM, PAGED, Needs, needs, needs_on, pack_for, pack_to_fit
 from whit.pack import pack
 
-DIGITS = image.Path(digits.__file__).parent / "digits_int8.tflite"
+DIGITS = Path(digits.__file__).parent / "digits_int8.tflite"
 BY_NAME = pytest.mark.parametrize("b", boards(), ids=lambda b: b.name)
 BOTH = pytest.mark.parametrize("kernels", ["native", "viper"])
 
@@ -213,8 +214,10 @@ def test_an_image_packs_for_its_board(models):
 
 
 @pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
-def test_cycles_are_plausible(core):
+def test_cycles_are_plausible_and_documented(core):
     assert 0.5 <= core.cycles <= 2.5
+    page = (Path(__file__).resolve().parent.parent.parent / "docs/performance.md").read_text()
+    assert f"\n| {core.title} | {core.cycles} | " in page
 
 
 def test_seconds_are_instructions_by_cycles_over_the_clock():
@@ -275,7 +278,7 @@ def test_the_table(whit_fit, qemu):
     assert status == 0 and not err and lines[0] == "large.tflite, native kernels, stock MicroPython"
     for b, line in zip(boards(), lines[2:], strict=False):
         assert line.startswith(b.name)
-    f = fit(image.Path("large.tflite").read_bytes(), "large.tflite", board("pico"))
+    f = fit(Path("large.tflite").read_bytes(), "large.tflite", board("pico"))
     assert lines[2].split()[1:] == [
         "yes", "paged,", *(f"{n:,}" for n in (f.page_bytes, f.heap_bytes, f.heap_left_bytes, f.flash_bytes,
                                              f.flash_left_bytes)), *lines[2].split()[-2:],

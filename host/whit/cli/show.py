@@ -58,6 +58,6 @@ def in_bytes(n: int) -> str:
 
 def in_seconds(n: float) -> str:
     """Two digits: an estimate has no more."""
-    scale, unit = (1, "s") if n >= 0.9995 else (1e3, "ms") if n >= 0.9995e-3 else (1e6, "us")
+    scale, unit = (1, "s") if n >= 0.995 else (1e3, "ms") if n >= 0.995e-3 else (1e6, "us")
     value = float(f"{n * scale:.2g}")
     return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

@@ -1,7 +1,7 @@
 """Count the instructions that a .whit file takes on an emulated core, whole and by layer.
 
-Executed instructions are the same on every machine and in every run, and times are not. They are not cycles: a
-Cortex-M4 takes about 1.17 cycles for each, a Cortex-M0+ about 1.4.
+Executed instructions are the same on every machine and in every run, and times are not. They are not cycles, of which
+each takes one or two: emulate/cores.py says about how many on every core.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def bench(data: bytes, name: str, core: Core, kernels: str = "native") -> Report
 
 def _selftest(data: bytes, about: dict[str, Any], name: str) -> tuple[tuple[bytes, ...], int]:
     """The inputs of the file's golden vector, and the CRC32 of what the steps make of them."""
-    _, sections, _ = check.check(name, memoryview(data))
+    _, sections, *_ = check.check(name, memoryview(data))
     if blob_format.SELFTEST not in sections:
         raise WhitError(f"{name}: has no self-test; pack it again")
     seed, _, golden = struct.unpack_from(blob_format.SELFTEST_RECORD, data, sections[blob_format.SELFTEST][0])

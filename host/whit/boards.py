@@ -14,6 +14,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# What is allocated after boot, before whit is imported: 6,256 bytes on a Pico 2 (boards.toml), and room for a main.py.
+BOOTED_BYTES = 8 << 10
+
 _FILE = Path(__file__).with_name("boards.toml")
 
 
@@ -33,6 +36,17 @@ class Board:
     fs_address: int
     flash_tool: str
     sources: dict[str, str] = field(hash=False, repr=False)
+    largest_block_bytes: int | None = None
+
+    @property
+    def free_bytes(self) -> int:
+        """Of the heap, on a board that has booted."""
+        return self.heap_bytes - BOOTED_BYTES
+
+    @property
+    def fs_bytes(self) -> int:
+        """Of the file system."""
+        return self.block_size * self.block_count
 
 
 @cache

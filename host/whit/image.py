@@ -16,6 +16,7 @@ from . import files
 from .boards import Board
 from .errors import WhitError
 from .inspect import describe
+from .needs import pack_for
 from .pack import pack
 from .runtime import runtime
 
@@ -76,8 +77,16 @@ def whit_itself(arch: str, kernels: str = "native") -> dict[str, bytes]:
     return {f"lib/{path}": data for path, data in runtime(arch, kernels).items()}
 
 
-def contents(own: Mapping[str, bytes], ours: Mapping[str, bytes]) -> dict[str, bytes]:
+def contents(
+    own: Mapping[str, bytes], ours: Mapping[str, bytes], board: Board | None = None, kernels: str = "native"
+) -> dict[str, bytes]:
     """Every file of the board by its path: the user's own, with each .tflite packed, and whit itself.
+
+    Args:
+        own: the user's files.
+        ours: whit_itself().
+        board: whose heap the models are packed for, each alone; None to pack them whole.
+        kernels: that they run with.
 
     Raises:
         WhitError: a model is broken or not supported, two files would have one name, or one takes the place of ours.
@@ -94,13 +103,15 @@ def contents(own: Mapping[str, bytes], ours: Mapping[str, bytes]) -> dict[str, b
         below = any(parent.as_posix() in ours for parent in PurePosixPath(place).parents)
         if _module(place) in modules or _module(place).split("/")[0] in packages or place in folders or below:
             raise WhitError(f"{path}: takes the place of a file of whit's own; rename it, or remove it if it is whit's")
-    there = {place: _checked(path, own[path]) for place, path in places.items()}
+    there = {place: _checked(path, own[path], board, kernels) for place, path in places.items()}
     return there | dict(ours)
 
 
-def _checked(path: str, data: bytes) -> bytes:
+def _checked(path: str, data: bytes, board: Board | None, kernels: str) -> bytes:
     """What goes on the board for a file of the user: a model packed, or as a board would accept it."""
     if path.lower().endswith(".tflite"):
+        if board:
+            return pack_for(board, data, path, kernels)[0].blob
         return pack(data, path).blob
     if path.lower().endswith(".whit"):
         describe(data, path)
@@ -148,18 +159,30 @@ def littlefs(
     made = _littlefs(there, block_size, block_count, disk_version)
     if made:
         return bytes(made.context.buffer)
-    blocks = sum(-(-len(data) // block_size) + 1 for data in there.values())
-    if blocks * block_size <= _MOST_BYTES:  # measured, to count folders and links too
-        ample = _littlefs(there, block_size, block_count + 2 * blocks + 64, disk_version)
-        blocks = ample.used_block_count if ample else blocks
-    blocks = max(blocks, block_count + 1)  # writing takes a block or two more than what is written
+    blocks = max(_used_blocks(there, block_size), block_count + 1)  # writing takes more than what is written
     raise WhitError(
         f"the files take {blocks * block_size:,} bytes, {(blocks - block_count) * block_size:,} more than the file "
         f"system of {block_count} blocks of {block_size} bytes has; leave files out or use a smaller model"
     )
 
 
-def _littlefs(there: Mapping[str, bytes], block_size: int, block_count: int, disk_version: int) -> LittleFS | None:
+def littlefs_bytes(there: Mapping[str, bytes], block_size: int) -> int:
+    """What a littlefs takes of the flash for these files: whole blocks, and two more to write in."""
+    return block_size * (_used_blocks(there, block_size) + 2)
+
+
+def _used_blocks(there: Mapping[str, bytes], block_size: int) -> int:
+    """Measured, to count folders and links too; of more than any board holds, a guess."""
+    blocks = sum(-(-len(data) // block_size) + 1 for data in there.values())
+    if blocks * block_size > _MOST_BYTES:
+        return blocks
+    made = _littlefs(there, block_size, 2 * blocks + 64)
+    return made.used_block_count if made else blocks
+
+
+def _littlefs(
+    there: Mapping[str, bytes], block_size: int, block_count: int, disk_version: int = DISK_VERSIONS["2.0"]
+) -> LittleFS | None:
     """The file system, or None if the files do not fit."""
     fs = LittleFS(
         context=UserContext(buffer=bytearray(b"\xff") * (block_size * block_count)),

@@ -30,7 +30,9 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
     if blob.LABELS in sections:
         at, length = sections[blob.LABELS]
         labels = data[at : at + length]
-    pages = sections.get(blob.PAGES, (0, 0))[1] // blob.PAGE_BYTES
+    at, length = sections.get(blob.PAGES, (0, 0))
+    pages = length // blob.PAGE_BYTES
+    sizes = [struct.unpack_from(blob.PAGE, data, at + i * blob.PAGE_BYTES)[2] for i in range(pages)]
     return {
         "format": "{}.{}".format(*struct.unpack_from("<BB", data, 8)),
         "blob_bytes": len(data),
@@ -39,6 +41,7 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
         "largest_block_bytes": max(len(data), arena_bytes),
         "pages": pages,
         "page_bytes": struct.unpack_from(blob.HEADER, data)[7] if pages else 0,
+        "read_bytes": sum(sizes) if pages > 1 else 0,  # in a run, of pages; a single one stays
         "resident_bytes": sections[blob.WEIGHTS][0] if pages else len(data),
         "kernels": [rows[number][1] for number in sorted(used)],
         "inputs": ports[blob.INPUT],

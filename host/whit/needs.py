@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+from .boards import Board
 from .inspect import describe
 from .pack import Packed, pack
 from .page import least_page_bytes
@@ -16,6 +18,9 @@ RUNTIME_BYTES = 19 << 10
 LOADING_BYTES = 14 << 10
 _WIDE = ("x64",)
 
+# Of a heap in two areas: what is there of the runtime before the blocks of the model, and the second area's tables.
+_FIRST_BYTES = 8 << 10
+
 IN_RAM, IN_PLACE, PAGED = "in RAM", "in place", "paged"
 
 
@@ -24,9 +29,13 @@ class Needs:
     """Bytes that a model takes with its weights in RAM, in place (a memory-mapped file) or paged."""
 
     weights: str
-    blocks: tuple[int, ...]  # of heap: its file or the part of it that is kept in RAM, a page, its arena
+    blocks: tuple[int, ...]  # its file or the part of it that is kept in RAM, a page, its arena: each in one piece
     whit_heap_bytes: int  # the runtime and the kernels; an estimate, as no board has been measured
     flash_bytes: int  # the file and whit's own
+
+    @property
+    def model_heap_bytes(self) -> int:
+        return sum(self.blocks)
 
     @property
     def largest_block_bytes(self) -> int:
@@ -34,7 +43,21 @@ class Needs:
 
     @property
     def heap_bytes(self) -> int:
-        return sum(self.blocks) + self.whit_heap_bytes
+        return self.model_heap_bytes + self.whit_heap_bytes
+
+    def lacking_bytes(self, heap_bytes: int, largest_block_bytes: int | None = None) -> int:
+        """How many bytes too small a heap is; 0 if the model fits.
+
+        Args:
+            heap_bytes: free before whit is imported.
+            largest_block_bytes: the most that one object can be, of a heap in two areas, as the ESP32's. What the
+                first area does not take has to fit the second together. None for a heap in one area.
+        """
+        lacking = self.heap_bytes - heap_bytes
+        if largest_block_bytes is not None:
+            first = heap_bytes - largest_block_bytes - _FIRST_BYTES
+            lacking = max(lacking, sum(size for size in self.blocks if size > first) - largest_block_bytes)
+        return max(lacking, 0)
 
 
 def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") -> list[Needs]:
@@ -64,7 +87,14 @@ PAGES = (32 << 10, 16 << 10, 8 << 10, 4 << 10, 2 << 10)  # bytes; the larger a p
 
 
 def pack_to_fit(
-    data: bytes, name: str, arch: str, heap_bytes: int, kernels: str = "native", labels: tuple[str, ...] = ()
+    data: bytes,
+    name: str,
+    arch: str,
+    heap_bytes: int,
+    kernels: str = "native",
+    labels: tuple[str, ...] = (),
+    *,
+    largest_block_bytes: int | None = None,
 ) -> tuple[Packed, Needs]:
     """Pack a TFLite model for a heap: whole if it fits, else in the largest pages with which it fits.
 
@@ -72,27 +102,53 @@ def pack_to_fit(
         data: the .tflite file.
         name: what messages call it.
         arch, kernels: as for needs().
-        heap_bytes: free on the board before whit is imported.
+        heap_bytes, largest_block_bytes: of the board, as for Needs.lacking_bytes().
         labels: as for pack().
 
     Returns:
-        The packed model and what it needs; where it fits in no way, the one that needs least.
+        The packed model and what it needs; where it fits in no way, the one that lacks least.
 
     Raises:
         WhitError: as pack() and needs() do.
     """
-    whole = pack(data, name, labels)
+
+    def lacking(need: Needs) -> int:
+        return need.lacking_bytes(heap_bytes, largest_block_bytes)
+
+    whole = _pack(data, name, labels)
     tried = [(whole, needs(whole.blob, arch, kernels, name)[0])]
-    if tried[0][1].heap_bytes <= heap_bytes:
+    if not lacking(tried[0][1]):
         return tried[0]
     least = least_page_bytes(whole.program)
     for page_bytes in sorted(({size for size in PAGES if size > least} | {least}) - {0}, reverse=True):
-        packed = pack(data, name, labels, page_bytes)
+        packed = _pack(data, name, labels, page_bytes)
         need = next(n for n in needs(packed.blob, arch, kernels, name) if n.weights == PAGED)
-        if need.heap_bytes <= heap_bytes:
+        if not lacking(need):
             return packed, need
         tried.append((packed, need))
-    return min(tried, key=lambda t: t[1].heap_bytes)
+    return min(tried, key=lambda t: lacking(t[1]))
+
+
+def pack_for(
+    board: Board, data: bytes, name: str, kernels: str = "native", labels: tuple[str, ...] = ()
+) -> tuple[Packed, Needs]:
+    """pack_to_fit() for a board with stock firmware that has booted."""
+    return pack_to_fit(
+        data, name, board.arch, board.free_bytes, kernels, labels, largest_block_bytes=board.largest_block_bytes
+    )
+
+
+def needs_on(board: Board, data: bytes, name: str, kernels: str = "native") -> tuple[Needs, int]:
+    """What a .whit file takes of a board with stock firmware that has booted, and how many bytes of heap are missing.
+
+    With its weights in RAM if they fit, else paged if it has pages; where it fits in no way, what lacks least.
+    """
+    stock = [need for need in needs(data, board.arch, kernels, name) if need.weights != IN_PLACE]
+    lacking = [need.lacking_bytes(board.free_bytes, board.largest_block_bytes) for need in stock]
+    return min(zip(stock, lacking, strict=True), key=lambda found: found[1])
+
+
+_pack = lru_cache(maxsize=8)(pack)  # one board after the other asks for the same
 
 
 def _code_bytes(files: dict[str, bytes], used: list[str]) -> int:

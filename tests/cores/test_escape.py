@@ -38,7 +38,7 @@ TRIED = [("m4", "native"), ("m0plus", "native"), ("rv32", "native"), ("xtensa", 
 
 
 def records(blob: bytes) -> list[tuple[tuple, dict[str, int]]]:
-    _, sections, _ = check.check("mutant", memoryview(blob))
+    _, sections, *_ = check.check("mutant", memoryview(blob))
     at, size = sections[blob_format.STEPS]
     return [(row, dict(fields)) for row, fields in opset.records(blob[at : at + size])]
 
@@ -148,7 +148,7 @@ def test_quant_blocks_without_shifts(core: Core):
     """Right shifts of a bounded step are at least 1; 0 must not lead a kernel through the blocks another way."""
     _need(core)
     blob = bytearray(pack(nets.convolution("shifts", x=(2, 2, 4), out=61, k=(1, 1)), "shifts").blob)
-    _, sections, _ = check.check("shifts", memoryview(blob))
+    _, sections, *_ = check.check("shifts", memoryview(blob))
     ((row, f),) = records(bytes(blob))
     at = sections[blob_format.WEIGHTS][0] + f["q"]
     for block in range(at, at + row[3](f)[3], 36):

@@ -55,7 +55,7 @@ def _case(kernel: str, clamp: tuple[int, int, int], rng: np.random.Generator) ->
         model, clamp_at = dense("r", k=4, o=CHANNELS, rows=PIXELS), 34
         data = layout.dense_blocks(weights)
     blob = bytearray(pack(model, "r").blob)
-    _, sections, _ = check.check("r", memoryview(blob))
+    _, sections, *_ = check.check("r", memoryview(blob))
     step, weights_at = sections[blob_format.STEPS][0], sections[blob_format.WEIGHTS][0]
     fields = next(opset.records(blob[step:]))[1]
     bias, multiplier, shift = _quantization(rng)

@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import WhitError
-from . import board, model
+from . import board, fit, image, model
 
 # name: what it is for, what it does, its arguments
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
     **model.COMMANDS,
+    **fit.COMMANDS,
     **board.COMMANDS,
+    **image.COMMANDS,
 }
 
 

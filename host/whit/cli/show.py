@@ -54,3 +54,10 @@ def progress_bar(text: str) -> Iterator[Progress]:
 
 def in_bytes(n: int) -> str:
     return f"{n:,} bytes"
+
+
+def in_seconds(n: float) -> str:
+    """Two digits: an estimate has no more."""
+    scale, unit = (1, "s") if n >= 0.995 else (1e3, "ms") if n >= 0.995e-3 else (1e6, "us")
+    value = float(f"{n * scale:.2g}")
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

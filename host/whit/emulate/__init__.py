@@ -4,7 +4,7 @@
 program on the core is tools/harness; what it finds in memory is laid out here.
 """
 
-from .cores import CORES, Core
+from .cores import CORES, INSTALL, Core
 from .run import Job, Result, run
 
-__all__ = ["CORES", "Core", "Job", "Result", "run"]
+__all__ = ["CORES", "INSTALL", "Core", "Job", "Result", "run"]

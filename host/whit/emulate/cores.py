@@ -19,6 +19,7 @@ TIMEOUT_S = 600
 # -icount: time goes by instructions, 64 ns each, so that a timer counts them.
 FLAGS = "-icount shift=6,sleep=off -nographic -monitor none -serial none -semihosting-config enable=on,target=native"
 NS_PER_INSTRUCTION = 64
+INSTALL = "run: apt-get install qemu-system-arm qemu-system-misc"
 STATUS = {  # of tools/harness/harness.c
     1: "its results cannot be written",
     2: "its memory was cut",
@@ -50,6 +51,12 @@ class Core:
     arch: str  # of the kernels
     emulator: tuple[str, ...]
     machine: Machine
+    cycles: float = 0.0  # that an instruction takes on silicon, about: _CYCLES
+
+    @property
+    def emulated(self) -> bool:
+        """Whether its emulator is installed."""
+        return bool(shutil.which(self.emulator[0]))
 
     def instructions(self, ticks: int | Fraction) -> Fraction:
         """How many instructions the timer's ticks are, to within one tick."""
@@ -79,18 +86,50 @@ _MPS2_M33 = Machine("thumb", 0x10000000, range(0x80000000, 0x81000000), 0x500000
 _MICROBIT = Machine("thumb", 0, range(0x20000C00, 0x20004000), flash=0x10000)
 _VIRT = Machine("rv32", 0x80000000, range(0x81001000, 0x82000000), 0x0200BFF8, 10_000_000)
 _SIM = Machine("xtensa", 0xFE000000, range(1 << 20, 128 << 20))
+# What an instruction of the native kernels takes in cycles, code and data in RAM, by the mix of instructions that the
+# four models of MLPerf Tiny execute, counted in QEMU's log (-d in_asm,exec,nochain). By the manuals, but for what
+# "estimated" says; no board has been measured.
+_CYCLES = {
+    # DDI 0484C, 3.3: one more for each word loaded or stored and for a taken branch; MULS in one cycle (RP2040
+    # datasheet, 2.4). 0.30 to 0.35 words and 0.02 to 0.05 taken branches an instruction: 1.32 to 1.37.
+    "m0plus": 1.35,
+    # DDI 0337H, 3.3: one more for each word, but for a load after a load; about two for a taken branch. 0.42 to 0.52
+    # words, 0.10 to 0.18 of them after another, 0.03 taken: 1.38 to 1.40.
+    "m3": 1.4,
+    # DDI 0439B, 3.3: as the M3; LDM and LDRD move most words. 0.40 to 0.44 words, 0.03 to 0.04 taken: 1.47 to 1.50.
+    # An STM32F4 fetches code in SRAM over the bus of its data, which that keeps busy for 1.42 to 1.44 of them.
+    "m4": 1.5,
+    # Estimated, as Arm publishes no cycles: from the M4's by the published latencies of MLPerf Tiny (closed division,
+    # best of v1.1 to v1.3; L4R5, U575 and H7A3) in cycles: 0.84 to 1.02 for the M33, 0.58 to 0.62 for the M7.
+    "m33": 1.4,
+    "m7": 0.9,
+    # Estimated, as for a short pipeline in order: one more where the next instruction waits for a load or a product
+    # (0.07 to 0.28 and 0.08 to 0.19), two for a taken branch (0.02 to 0.04). 1.21 to 1.24, 1.52 for dense layers alone.
+    "rv32": 1.3,
+    # Estimated: 1.29 to 1.44 if the LX7 waits as above, 1.49 to 1.71 if the LX6, with its seven stages (ESP32
+    # datasheet, CPU), waits one more for a load and for a branch; 0.17 to 0.24 loads are waited for.
+    "xtensa": 1.5,
+}
+
 _ARM = "qemu-system-arm", "-M"
 _RV32 = "qemu-system-riscv32", "-M", "virt", "-bios", "none"
 _XTENSA = "qemu-system-xtensa", "-M", "sim", "-cpu"
 CORES = (
     # An M3 that takes the kernels of an M0+, and faults on an unaligned access as that would.
-    Core("m0plus", "Cortex-M0+", "armv6m", (*_ARM, "mps2-an385"), _MPS2),
-    Core("m3", "Cortex-M3", "armv7m", (*_ARM, "mps2-an385"), _MPS2),
-    Core("m4", "Cortex-M4", "armv7emsp", (*_ARM, "mps2-an386"), _MPS2),
-    Core("m7", "Cortex-M7", "armv7emdp", (*_ARM, "mps2-an500"), _MPS2),
-    Core("m33", "Cortex-M33", "armv7emsp", (*_ARM, "mps2-an505"), _MPS2_M33),
-    Core("rv32", "RV32IMC", "rv32imc", _RV32, _VIRT),
-    Core("xtensa", "Xtensa LX", "xtensawin", (*_XTENSA, "de233_fpu"), replace(_SIM, timer_hz=40_000_000)),
+    Core("m0plus", "Cortex-M0+", "armv6m", (*_ARM, "mps2-an385"), _MPS2, _CYCLES["m0plus"]),
+    Core("m3", "Cortex-M3", "armv7m", (*_ARM, "mps2-an385"), _MPS2, _CYCLES["m3"]),
+    Core("m4", "Cortex-M4", "armv7emsp", (*_ARM, "mps2-an386"), _MPS2, _CYCLES["m4"]),
+    Core("m7", "Cortex-M7", "armv7emdp", (*_ARM, "mps2-an500"), _MPS2, _CYCLES["m7"]),
+    Core("m33", "Cortex-M33", "armv7emsp", (*_ARM, "mps2-an505"), _MPS2_M33, _CYCLES["m33"]),
+    Core("rv32", "RV32IMC", "rv32imc", _RV32, _VIRT, _CYCLES["rv32"]),
+    Core(
+        "xtensa",
+        "Xtensa LX",
+        "xtensawin",
+        (*_XTENSA, "de233_fpu"),
+        replace(_SIM, timer_hz=40_000_000),
+        _CYCLES["xtensa"],
+    ),
 )
 # Besides, for tests: a true Cortex-M0 with 16 KB of RAM and no timer of this kind, and another Xtensa.
 TRUE_M0 = Core("m0", "Cortex-M0", "armv6m", (*_ARM, "microbit"), _MICROBIT)
@@ -157,11 +196,8 @@ def emulate(core: Core, blocks: bytes, flash: bytes = b"") -> bytes:
     Raises:
         WhitError: QEMU is not installed, the kernels did what they must not, or they take more than TIMEOUT_S.
     """
-    if not shutil.which(core.emulator[0]):
-        raise WhitError(
-            f"{core.emulator[0]} is not installed, which emulates the {core.title}; "
-            "run: apt-get install qemu-system-arm qemu-system-misc"
-        )
+    if not core.emulated:
+        raise WhitError(f"{core.emulator[0]} is not installed, which emulates the {core.title}; {INSTALL}")
     with tempfile.TemporaryDirectory(prefix="whit-") as name:
         folder = Path(name)
         (folder / "in").write_bytes(struct.pack("<I", core.machine.timer) + blocks)

@@ -39,7 +39,7 @@ class Job:
 
     def parts(self) -> tuple[bytes, bytes, bytes]:
         """Steps, weights, and the arena with the inputs in it."""
-        arena_bytes, sections, _ = check.check("job", memoryview(self.blob))
+        arena_bytes, sections, *_ = check.check("job", memoryview(self.blob))
         places = sections[blob_format.STEPS], sections[blob_format.WEIGHTS]
         steps, weights = (self.blob[at : at + size] for at, size in places)
         arena = bytearray([POISON]) * arena_bytes

@@ -17,10 +17,12 @@ from whit import files
 from whit.bench import Layer, Report, bench
 from whit.emulate import CORES
 from whit.errors import WhitError
+from whit.inspect import describe
 from whit.pack import pack
 
 PAGE = ROOT / "docs/performance.md"
 MODELS = "kws_ref_model", "vww_96_int8", "pretrainedResnet_quant", "ad01_int8"
+PAGED, PAGES = "vww_96_int8", (32 << 10, 16 << 10, 8 << 10, 4 << 10)
 # The least that a core can take, per multiply-accumulate and per output byte: the multiplications alone, requantizing
 # and storing. A Cortex-M4 multiplies two pairs in an instruction; a Cortex-M0+ takes two pixels in one and six more
 # instructions to keep their sums apart for each four, but one a pair in a dense layer, which has no second pixel.
@@ -69,15 +71,33 @@ def layers(reports: list[list[Report]]) -> str:
     return text
 
 
+def pages(data: bytes, reports: list[Report]) -> str:
+    """A row for each size of pages of the model in `data`, whose reports as a whole are given."""
+    cores = [core for core in CORES if core.name in FLOORS]
+    lines = ["| pages of at most | pages | arena | heap for the model | " + " | ".join(c.title for c in cores) + " |"]
+    lines.append("|--:|" + "--:|" * (3 + len(cores)))
+    for size in (0, *PAGES):
+        packed = pack(data, page_bytes=size)
+        about = describe(packed.blob)
+        counted = [bench(packed.blob, PAGED, core) for core in cores] if size else reports
+        by_core = {report.core: f"{report.instructions:,}" for report in counted}
+        heap = sum(about[f"{part}_bytes"] for part in ("resident", "page", "arena"))
+        first = [f"{about['page_bytes']:,}", str(about["pages"])] if size else ["the whole file", ""]
+        cells = [*first, f"{about['arena_bytes']:,}", f"{heap:,}", *(by_core[core.name] for core in cores)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def measure(model: Callable[[str], bytes]) -> list[list[Report]]:
     """A row for every one of MODELS, whose .tflite file `model` gives, with a report for each core."""
     blobs = {name: pack(model(name), name).blob for name in MODELS}
     return [[bench(blob, name, core) for core in CORES] for name, blob in blobs.items()]
 
 
-def page(text: str, reports: list[list[Report]]) -> str:
-    """The page with these tables."""
-    return between(between(text, "whole", whole(reports)), "layers", layers(reports))
+def page(text: str, reports: list[list[Report]], paged: bytes) -> str:
+    """The page with these tables; `paged` is the .tflite file of PAGED."""
+    text = between(between(text, "whole", whole(reports)), "layers", layers(reports))
+    return between(text, "pages", pages(paged, reports[MODELS.index(PAGED)]))
 
 
 def main() -> int:
@@ -86,10 +106,11 @@ def main() -> int:
     folder = parser.parse_args().folder
     try:
         reports = measure(lambda name: files.read(folder / f"{name}.tflite"))
+        text = page(PAGE.read_text(), reports, files.read(folder / f"{PAGED}.tflite"))
     except WhitError as e:
         print(f"performance: {e}", file=sys.stderr)
         return 2
-    files.write(PAGE, page(PAGE.read_text(), reports).encode())
+    files.write(PAGE, text.encode())
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from build_kernels import ARCHES, PREBUILT, ROOT, BuildError, link, tool
 from whit.device import opset
-from whit.needs import RUNTIME_BYTES
+from whit.needs import IN_RAM, LOADING_BYTES, PAGED, RUNTIME_BYTES, needs
 from whit.pack import pack
 from whit.simulate import interpreter, search_path
 
@@ -64,6 +64,44 @@ def heap_bytes() -> tuple[int, int, int]:
     return imported, loaded - len(packed.blob) - packed.plan.arena_bytes, ran
 
 
+_LOADING = """
+import gc
+gc.collect()
+print(gc.mem_free())
+import whit
+m = whit.load("m.whit", paged=%s)
+assert m.selftest()
+m.run()
+print("end")
+"""
+
+
+def loading_bytes(page_bytes: int) -> int:
+    """The least free heap of the unix port in which whit, from .mpy files, loads a model and tests it, without the
+    model's file, or what is kept of it, its page and arena."""
+    packed = pack((ROOT / "models/digits/digits_int8.tflite").read_bytes(), page_bytes=page_bytes)
+    weights = PAGED if page_bytes else IN_RAM
+    blocks = next(need.blocks for need in needs(packed.blob, "x64") if need.weights == weights)
+    with tempfile.TemporaryDirectory() as folder, search_path() as environment:
+        (Path(folder) / "m.whit").write_bytes(packed.blob)
+        command = ["-c", _LOADING % bool(page_bytes)]
+        least, enough, free = 16 << 10, 256 << 10, 0
+        while enough - least > 256:
+            tried = (least + enough) // 2
+            printed = subprocess.run(
+                [*interpreter(tried), *command],
+                cwd=folder,
+                env=environment | {"MICROPYPATH": f"{PREBUILT}:.frozen"},
+                capture_output=True,
+                text=True,
+            ).stdout.split()
+            if printed[-1:] == ["end"]:
+                enough, free = tried, int(printed[0])
+            else:
+                least = tried
+    return free - sum(blocks)
+
+
 def budgets() -> list[tuple[str, int, int]]:
     """(what, bytes, budget) of everything that has one."""
     rows = []
@@ -73,6 +111,8 @@ def budgets() -> list[tuple[str, int, int]]:
     imported, loaded, ran = heap_bytes()
     rows.append(("heap of import whit and load()", imported + loaded, RUNTIME_BYTES))
     rows.append(("heap of ten runs", ran, 0))
+    for name, page_bytes in ("heap while loading", 0), ("heap while loading pages", 1024):
+        rows.append((name, loading_bytes(page_bytes), RUNTIME_BYTES + LOADING_BYTES))
     return rows
 
 

@@ -20,11 +20,35 @@ def kernels():
 
 
 def absent(wanted):
-    return (
-        "no %s kernels run on this firmware, %s; there are some for %s with ABI 6.3: copy whit_native_ARCH.mpy, or "
-        "whit and whit_viper_ARCH, to the board, or change the firmware"
-        % (wanted or "native or viper", _firmware(), PREBUILT)
+    arch = kernelset.arch()
+    abi = getattr(sys.implementation, "_mpy", 0) & 0x3FF
+    if arch not in PREBUILT.split(", ") or abi != 0x306:
+        return "no %s kernels run on this firmware, %s; there are some for %s with ABI 6.3: change the firmware" % (
+            wanted or "native or viper",
+            _firmware(),
+            PREBUILT,
+        )
+    native = "" if wanted else "whit_native_%s.mpy, or " % arch
+    return "no %s kernels for %s are installed%s; copy %swhit and whit_viper_%s to the board" % (
+        wanted or "native or viper",
+        arch,
+        _others(arch),
+        native,
+        arch,
     )
+
+
+def _others(arch):
+    # Kernels of another architecture, which somebody has copied in their place.
+    import os
+
+    found = set()
+    for folder in sys.path:
+        try:
+            found.update([name for name in os.listdir(folder) if name.startswith("whit_") and arch not in name])
+        except OSError:
+            pass
+    return ", but " + ", ".join(sorted(found)) if found else ""
 
 
 def _firmware():

@@ -220,7 +220,7 @@ def _arena(name, view, arena, size):
     if arena is None:
         from .reader import allocate
 
-        return allocate(name, "an arena of %d bytes", size)
+        return allocate(name, "an arena of %d bytes", size, "use a smaller model")
     if not _writable(arena) or len(arena) < size:
         raise ValueError(
             "%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena))

@@ -8,6 +8,7 @@ import struct
 from . import format as blob
 
 _HEAP = "%d bytes of heap"
+_SMALLER = "pack it with a smaller --page"
 _PIECE = 1024  # bytes at a time, where a file is read once and not kept
 
 
@@ -88,15 +89,15 @@ def _copy(view):
     return memoryview(buffer)
 
 
-def allocate(name, what, size):
+def allocate(name, what, size, remedy="pack it with --page"):
     # A bytearray. `what` says in the message, with %d for the size, what the heap has no room for.
     try:
         return bytearray(size)
     except MemoryError:
         import gc
 
-        text = " needs " + what + " in one block, %d are free in all; free memory, or pack it with --page"
-        raise MemoryError(name + text % (size, gc.mem_free()))
+        text = " needs " + what + " in one block, %d are free in all; free memory, or "
+        raise MemoryError(name + text % (size, gc.mem_free()) + remedy)
 
 
 def has_pages(path):
@@ -139,7 +140,7 @@ def paged(path, arena):
         page = _early(view, _PAGE_BYTES)
         checked = _check(path, view, size, _crc(f, view))
         if page is None:
-            page = allocate(path, "a page of %d bytes", struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES])
+            page = allocate(path, "a page of %d bytes", struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES], _SMALLER)
         from .pager import Pager
 
         return path, view, checked, arena, Pager(path, f, len(head), page, checked[3])

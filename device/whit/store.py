@@ -43,6 +43,8 @@ def update(path, source, **options):
     Raises what commit() raises, OSError where path.new cannot be written, and what source raises. The model at path
     stays then, and there is no path.new.
     """
+    if isinstance(source, str) and source == path:
+        raise ValueError(path + " cannot update itself; give the path of another file")
     new = path + ".new"
     f = _open(source, "rb") if isinstance(source, str) else source
     try:
@@ -75,7 +77,7 @@ def commit(path, **options):
     error = _failure(new, options)
     if error:
         _remove(new)
-        raise _extended(error, new, ", %s stays as it was" % path)
+        raise _extended(error, new, " (%s stays as it was)" % path if _exists(path) else "")
     # What is known to be broken does not push out a path.old that may be sound.
     if not isinstance(_failure(path, options), (OSError, ValueError)):
         os.rename(path, path + ".old")
@@ -106,7 +108,7 @@ def load(path, **options):
                     pass
             return _passed(name, options)
         short = short or isinstance(error, MemoryError)
-    raise _extended(first, path, ", as no previous model passes either")
+    raise _extended(first, path, " (no previous model passes either)")
 
 
 def _passed(name, options):
@@ -165,8 +167,11 @@ def _chunks(source):
         source = (memoryview(source),)
     except TypeError:  # not one buffer: several
         pass
-    for chunk in source:
-        yield chunk
+    try:
+        for chunk in source:
+            yield memoryview(chunk)
+    except TypeError:
+        raise TypeError("an update is a path, a stream, a buffer or several; %s was given" % type(source).__name__)
 
 
 def _open(name, mode):
@@ -176,9 +181,17 @@ def _open(name, mode):
         raise OSError(e.args[0], name + " cannot be opened; check the path")
 
 
+def _exists(name):
+    try:
+        os.stat(name)
+        return True
+    except OSError:
+        return False
+
+
 def _remove(name):
     try:
-        os.stat(name)  # a ROMFS has no remove()
-        os.remove(name)
+        if _exists(name):  # a ROMFS has no remove()
+            os.remove(name)
     except OSError:
         pass

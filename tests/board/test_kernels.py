@@ -145,12 +145,47 @@ def test_a_board_with_no_kernels_at_all(files):
         prebuilt=NOTHING,
     )
     wanted, viper, info = output.splitlines()
-    assert wanted.startswith(f"no native or viper kernels run on this firmware, {FIRMWARE}; there are some for x64, ")
-    assert wanted.endswith(
-        "copy whit_native_ARCH.mpy, or whit and whit_viper_ARCH, to the board, or change the firmware"
-    )
-    assert viper == wanted.replace("native or viper", "viper")
+    assert wanted.startswith("no native or viper kernels for x64 are installed")
+    assert wanted.endswith("; copy whit_native_x64.mpy, or whit and whit_viper_x64 to the board")
+    assert viper == wanted.replace("native or viper", "viper").replace("whit_native_x64.mpy, or ", "")
     assert info == f"whit {VERSION}, {wanted}"
+
+
+def test_kernels_of_another_board_are_named():
+    text = run(
+        """
+        import whit
+        try:
+            whit.load("m.whit")
+        except ValueError as e:
+            print(e)
+        """,
+        {"m.whit": dense(), **runtime("__init__.py"), "whit_native_armv6m.mpy": b"", "whit_viper_rv32imc/add.mpy": b""},
+        prebuilt=NOTHING,
+    )
+    assert "are installed, but whit_native_armv6m.mpy, whit_viper_rv32imc; copy whit_native_x64.mpy, or whit" in text
+
+
+def test_firmware_that_there_are_no_kernels_for():
+    text = run(
+        """
+        import sys
+
+        class Sys:
+            class implementation:
+                _mpy = 6 | 1 << 8 | 2 << 10
+            path = sys.path
+            modules = sys.modules
+
+        sys.modules["sys"] = Sys
+        from whit import describe
+        print(describe.absent(None))
+        """,
+        prebuilt=NOTHING,
+    )
+    firmware = "architecture x64, .mpy ABI 6.1"
+    assert text.startswith(f"no native or viper kernels run on this firmware, {firmware}; there are some for x64, ")
+    assert text.endswith(" with ABI 6.3: change the firmware\n")
 
 
 def test_precompiled_kernels_of_another_architecture_give_way_to_the_sources():

@@ -252,7 +252,7 @@ def watched(*args):
 builtins.open = watched
 for options in {"arena": bytearray(1)}, {"kernels": "none"}:
     refused(ValueError, "m.whit", paged=True, **options)
-refused(MemoryError, "large.whit", paged=True)  # a page larger than the heap
+assert "free memory, or pack it with a smaller --page" in refused(MemoryError, "large.whit", paged=True)
 assert len(files) == 3
 for f in files:
     try:

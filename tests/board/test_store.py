@@ -174,7 +174,7 @@ def test_a_model_that_does_not_pass_is_refused(bad):
     """,
         bad=BAD[bad],
     )
-    assert text.startswith(f"/flash/m.whit.new {words[bad]}") and text.endswith(", /flash/m.whit stays as it was\n")
+    assert text.startswith(f"/flash/m.whit.new {words[bad]}") and text.endswith(" (/flash/m.whit stays as it was)\n")
 
 
 def test_a_model_without_a_self_test_passes_when_it_loads():
@@ -194,7 +194,7 @@ def test_a_model_too_large_for_the_heap_is_refused():
     board(
         """
     text = refused(store.update, "m.whit", "large.whit", error=MemoryError)
-    assert text.startswith("m.whit.new needs ") and text.endswith(", m.whit stays as it was"), text
+    assert text.startswith("m.whit.new needs ") and text.endswith(" (m.whit stays as it was)"), text
     assert "m.whit.new" not in os.listdir() and content("m.whit") == A
     """,
         m=A,
@@ -292,7 +292,7 @@ def test_what_load_does_with_each_state(bad):
         put(**files)
         if not sound:
             text = refused(store.load, P, error=ValueError if "m" in files else OSError)
-            assert text.startswith(P + " ") and text.endswith(", as no previous model passes either"), text
+            assert text.startswith(P + " ") and text.endswith(" (no previous model passes either)"), text
             assert left() == files
             continue
         taken = sound[0]
@@ -332,7 +332,7 @@ def test_a_heap_too_short_is_no_reason_to_replace_a_model():
     os.rename("large.whit", "m.whit")
     os.remove("m.whit.old")
     text = refused(store.load, "m.whit", error=MemoryError)
-    assert text.startswith("m.whit needs ") and text.endswith(", as no previous model passes either"), text
+    assert text.startswith("m.whit needs ") and text.endswith(" (no previous model passes either)"), text
     with open("m.whit.new", "wb") as f:
         f.write(B)
     store.commit("m.whit")  # nor to forget it
@@ -368,7 +368,7 @@ def test_what_is_not_a_sentence_becomes_one():
     for error, kind in (OSError(5), OSError), (MemoryError(), MemoryError), (MemoryError("no"), MemoryError):
         store._load = fails(error)
         text = refused(store.load, P, error=kind)
-        assert text.startswith(P + " does not load: ") and "; free memory or copy it again, as" in text, text
+        assert text.startswith(P + " does not load: ") and "; free memory or copy it again (no" in text, text
     assert refused(store.commit, P, error=MemoryError).startswith(P + ".new does not load: ")
     """)
 
@@ -439,3 +439,16 @@ def test_the_pc_imports_it_too():
     from whit.device import store
 
     assert callable(store.update) and callable(store.commit) and callable(store.load)
+
+
+def test_sources_that_are_none():
+    board("""
+put(m=A)
+for source, error, words in (
+    (P, ValueError, "cannot update itself; give the path of another file"),
+    (3, TypeError, "an update is a path, a stream, a buffer or several; int was given"),
+    ([1, 2], TypeError, "an update is a path, a stream, a buffer or several; list was given"),
+):
+    assert words in refused(store.update, P, source, error=error), source
+    assert left() == {"m": A}
+    """)

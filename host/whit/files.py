@@ -44,6 +44,17 @@ def write(path: Path, data: bytes) -> None:
         raise WhitError(f"{path}: cannot be written ({e.strerror}); check the folder and the space on it") from None
 
 
+def keep(output: Path, *inputs: Path) -> None:
+    """Refuse an output that would take the place of what it is made from.
+
+    Raises:
+        WhitError: it is one of the inputs.
+    """
+    for path in inputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise WhitError(f"{output}: is what is read; give the output another name")
+
+
 def read_array(path: Path) -> np.ndarray:
     """The array of a .npy file."""
     data = read(path)

@@ -248,3 +248,24 @@ def test_mistakes_on_the_command_line(blob):
     ):
         done = whit(*arguments)
         assert done.returncode == 2 and "usage: whit" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_no_output_takes_the_place_of_its_input(tmp_path, blob):
+    model, packed, x = tmp_path / "m.tflite", tmp_path / "m.whit", tmp_path / "x.npy"
+    model.write_bytes(DIGITS.read_bytes())
+    packed.write_bytes(blob.read_bytes())
+    np.save(x, np.zeros((1, 64), np.int8))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments in (
+        ("pack", model, "-o", model),
+        ("image", model, "-o", tmp_path / "." / "m.tflite", "--board", "pico"),
+        ("run", packed, x, "-o", packed),
+        ("run", packed, x, "-o", x),
+    ):
+        assert "is what is read; give the output another name" in refused(*arguments)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_of_labels_without_any(tmp_path):
+    (tmp_path / "labels.txt").write_text("\n \n")
+    assert "holds no names; " in refused("pack", DIGITS, "-o", tmp_path / "m.whit", "--labels", tmp_path / "labels.txt")

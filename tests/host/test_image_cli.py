@@ -147,7 +147,7 @@ def test_mistakes_about_the_board(refused):
     assert "--board says it all" in refused("app", "-o", "o.img", "--board", "pico", "--arch", "armv6m")
     assert "a ROMFS has no blocks" in refused("app", "-o", "o.img", "--fs", "romfs", *OTHER)
     assert "leave it out" in refused("app", "-o", "o.img", "--fs", "romfs", "--board", "s3", "--disk-version", "2.0")
-    for size, count in ((1000, 64), (0, 64), (128, 64), (1 << 20, 64), (-512, 64)):
+    for size, count in ((1000, 64), (0, 64), (128, 64), (1 << 20, 64)):
         assert f"blocks of {size} bytes are not" in refused(
             "app", "-o", "o.img", "--block-size", size, "--block-count", count, "--arch", "armv6m"
         )

@@ -11,16 +11,22 @@ from ..boards import Board, board
 from ..errors import WhitError
 from ..needs import needs_on
 from ..runtime import ARCHES
-from .show import facts, in_bytes, show
+from .show import facts, in_bytes, show, size
 
 Arguments = argparse.Namespace
+
+
+def _block_size(text: str) -> int:
+    if size(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in bytes; write 4096 or 4k")
+    return size(text)
 
 
 def _image_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", type=Path, metavar="DIR|MODEL", help="a folder for the board, or a .tflite or .whit file")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.img")
     p.add_argument("--board", metavar="NAME", help="a board whose file system is known, such as pico")
-    p.add_argument("--block-size", type=int, metavar="N", help="in bytes, of the file system of another board")
+    p.add_argument("--block-size", type=_block_size, metavar="N", help="in bytes, of the file system of another board")
     p.add_argument("--block-count", type=int, metavar="N", help="how many blocks it has, exactly")
     p.add_argument("--arch", metavar="ARCH", help="the native architecture of another board, such as armv6m")
     p.add_argument("--fs", choices=("littlefs", "romfs"), default="littlefs", help="default: littlefs")
@@ -41,6 +47,7 @@ def _image(a: Arguments) -> int:
         raise WhitError(f"{a.output}: mpremote deploys files named .img or .romfs; name it so")
     if a.source.is_dir() and a.source.resolve() in a.output.resolve().parents:
         raise WhitError(f"{a.output}: lies in the folder that goes into the image; write it somewhere else")
+    files.keep(a.output, a.source)
     ours = image.whit_itself(arch, a.kernels)
     # In a ROMFS the weights are used where they lie.
     there = image.contents(image.collect(a.source), ours, known if a.fs == "littlefs" else None, a.kernels)
@@ -49,10 +56,10 @@ def _image(a: Arguments) -> int:
         data = image.romfs(there)
         table.add_row("ROMFS", in_bytes(len(data)))
     else:
-        size, count = (known.block_size, known.block_count) if known else (a.block_size, a.block_count)
+        block_size, count = (known.block_size, known.block_count) if known else (a.block_size, a.block_count)
         version = a.disk_version or "2.0"
-        data = image.littlefs(there, size, count, image.DISK_VERSIONS[version])
-        table.add_row(f"littlefs {version}", f"{count:,} blocks of {in_bytes(size)}, {in_bytes(len(data))}")
+        data = image.littlefs(there, block_size, count, image.DISK_VERSIONS[version])
+        table.add_row(f"littlefs {version}", f"{count:,} blocks of {in_bytes(block_size)}, {in_bytes(len(data))}")
     files.write(a.output, data)
     unfit = []
     for path in sorted(there.keys() - ours.keys()):

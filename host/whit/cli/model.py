@@ -12,7 +12,7 @@ import numpy as np
 from .. import files
 from ..emulate import CORES
 from ..errors import WhitError
-from .show import columns, facts, in_bytes, progress_bar, show
+from .show import columns, facts, in_bytes, progress_bar, show, size
 
 Arguments = argparse.Namespace
 
@@ -24,24 +24,16 @@ _LEAST_HEAP, _MOST_HEAP = 16 << 10, 1 << 30  # between them the interpreter star
 _MOST_PAGE = 16 << 20  # more than any microcontroller has
 
 
-def _size(text: str) -> int:
-    """Bytes, written as 200000, 200k or 2M; -1 for anything else."""
-    units = {"k": 1 << 10, "m": 1 << 20}
-    unit = units.get(text[-1:].lower(), 1)
-    digits = text[:-1] if text[-1:].lower() in units else text
-    return int(digits) * unit if digits.isascii() and digits.isdecimal() and len(digits) < 12 else -1
-
-
 def _heap(text: str) -> int:
-    if not _LEAST_HEAP <= _size(text) <= _MOST_HEAP:
+    if not _LEAST_HEAP <= size(text) <= _MOST_HEAP:
         raise argparse.ArgumentTypeError(f"{text!r} is not 16k to 1024M; write bytes as 200000, 200k or 2M")
-    return _size(text)
+    return size(text)
 
 
 def _page(text: str) -> int:
-    if not 1 <= _size(text) <= _MOST_PAGE:
+    if not 1 <= size(text) <= _MOST_PAGE:
         raise argparse.ArgumentTypeError(f"{text!r} is not 1 to 16M; write bytes as 8192 or 8k")
-    return _size(text)
+    return size(text)
 
 
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
@@ -64,7 +56,10 @@ def read_labels(path: Path) -> tuple[str, ...]:
         lines = files.read(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise WhitError(f"{path}: not a text file in UTF-8; give one class name per line") from None
-    return tuple(line.strip() for line in lines if line.strip())
+    labels = tuple(line.strip() for line in lines if line.strip())
+    if not labels:
+        raise WhitError(f"{path}: holds no names; give one class name per line")
+    return labels
 
 
 def _pack(a: Arguments) -> int:
@@ -72,8 +67,9 @@ def _pack(a: Arguments) -> int:
     from ..pack import pack
 
     labels = read_labels(a.labels) if a.labels else ()
-    packed = pack(files.read(a.model), a.model.name, labels, a.page)
     output = a.output or a.model.with_suffix(".whit")
+    files.keep(output, a.model)
+    packed = pack(files.read(a.model), a.model.name, labels, a.page)
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
     table = facts()
@@ -176,6 +172,8 @@ def _run(a: Arguments) -> int:
             f"{a.file}: the model has {len(about['outputs'])} outputs, {len(targets)} files were named; "
             "give one -o for each"
         )
+    for target in targets:
+        files.keep(target, a.file, *a.inputs)
     inputs = [files.read_array(path) for path in a.inputs]
     with progress_bar("running") as progress:
         outputs = simulate.simulate(a.file, blob, inputs, a.kernels, a.heap or simulate.HEAP_BYTES, progress)

@@ -52,6 +52,14 @@ def progress_bar(text: str) -> Iterator[Progress]:
         yield update
 
 
+def size(text: str) -> int:
+    """Bytes, written as 200000, 200k or 2M; -1 for anything else."""
+    units = {"k": 1 << 10, "m": 1 << 20}
+    unit = units.get(text[-1:].lower(), 1)
+    digits = text[:-1] if text[-1:].lower() in units else text
+    return int(digits) * unit if digits.isascii() and digits.isdecimal() and len(digits) < 12 else -1
+
+
 def in_bytes(n: int) -> str:
     return f"{n:,} bytes"
 

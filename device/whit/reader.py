@@ -16,7 +16,8 @@ def whole(source, arena):
     name, view = read(source)
     if arena is None:
         arena = _early(view, _ARENA_BYTES)
-    return name, view, _check(name, view), arena, None
+    checked = _check(name, view)
+    return name, view, checked, _late(name, arena, _ARENA, checked[0]), None
 
 
 def _check(name, view, size=None, crc=None):
@@ -25,16 +26,21 @@ def _check(name, view, size=None, crc=None):
     return check.check(name, view, size, crc)
 
 
+_ARENA, _PAGE = "an arena of %d bytes", "a page of %d bytes"
 _ARENA_BYTES, _PAGE_BYTES = 6, 7  # in the header
 
 
 def _early(view, field):
-    # A block as large as the header says, before the modules that loading needs leave no room for it; or None, and what
-    # comes later says why.
+    # A block as large as the header says, before the modules that loading needs leave no room for it; or None, and the
+    # check or _late() says why.
     try:
         return bytearray(struct.unpack_from(blob.HEADER, view)[field] if bytes(view[:4]) == blob.MAGIC else 0)
     except (MemoryError, ValueError, OverflowError):
         return None
+
+
+def _late(name, block, what, size):
+    return allocate(name, what, size) if block is None else block
 
 
 def read(source):
@@ -99,8 +105,10 @@ def allocate(name, what, size):
         raise MemoryError(name + text % (size, gc.mem_free()))
 
 
-def has_pages(path):
-    with _open(path) as f:
+def has_pages(source):
+    if not isinstance(source, str):
+        return False
+    with _open(source) as f:
         return _header(f)[_PAGE_BYTES] > 0
 
 
@@ -138,11 +146,11 @@ def paged(path, arena):
             arena = _early(view, _ARENA_BYTES)
         page = _early(view, _PAGE_BYTES)
         checked = _check(path, view, size, _crc(f, view))
-        if page is None:
-            page = allocate(path, "a page of %d bytes", struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES])
+        arena = _late(path, arena, _ARENA, checked[0])
+        page = _late(path, page, _PAGE, struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES])
         from .pager import Pager
 
-        return path, view, checked, arena, Pager(path, f, len(head), page, checked[3])
+        return path, view, checked, arena, Pager(path, f, checked[1][blob.WEIGHTS][0], page, checked[3])
     except:
         f.close()
         raise

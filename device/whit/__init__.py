@@ -17,35 +17,43 @@ def load(source, arena=None, kernels=None, paged=None):
     arena: a bytearray for the activations, at least as large as the file asks for; made here when None.
     kernels: "native", "viper", or None for native where this board has it.
     paged: True to leave the weights in the file and read them page by page in every run, False to load them, None to
-        load them where the heap has room. For a path, of a file packed with --page; the file stays open.
+        load them where the heap has room for the whole model. For a path, of a file packed with --page; the file stays
+        open until close().
 
     Raises ValueError for a file that cannot be used or where no kernels run, MemoryError where the heap is too small,
     OSError for no file.
     """
-    forget()
-    from . import reader
+    if not paged:
+        try:
+            return _load("whole", source, arena, kernels)
+        except MemoryError:
+            if paged is not None or not _read("has_pages", source):
+                raise
+    return _load("paged", source, arena, kernels)
 
-    try:
-        if not paged:
-            try:
-                found = reader.whole(source, arena)
-            except MemoryError:
-                if paged is not None or not isinstance(source, str) or not reader.has_pages(source):
-                    raise
-                paged = True
-        if paged:
-            found = reader.paged(source, arena)
-    finally:
-        reader = None
-        forget("check", "opset", "reader")  # what only loading needs gives its heap back
-    from .model import Model
 
+def _load(way, source, arena, kernels):
+    found = _read(way, source, arena)
     try:
+        from .model import Model
+
         return Model(found, kernels)
     except:
         if found[4]:
             found[4].close()
         raise
+
+
+def _read(function, *args):
+    # A call of the reader. What only loading needs gives its heap back.
+    forget()
+    from . import reader
+
+    try:
+        return getattr(reader, function)(*args)
+    finally:
+        reader = None
+        forget("check", "opset", "reader")
 
 
 def forget(*modules):

@@ -54,15 +54,18 @@ def check(name, view, size=None, crc=None):
     for number in blob.TENSORS, blob.STEPS, blob.WEIGHTS:
         if number not in sections:
             fail("is broken: section %d is missing; pack it again" % number)
-    if arena_bytes >> 30:  # also keeps offsets within small integers
-        fail("needs an arena of %d bytes, more than any board has; pack it again" % arena_bytes)
+    # Also keeps offsets within small integers, and sizes within what a bytearray takes.
+    for block, size in ("an arena", arena_bytes), ("a page", page_bytes if paged else 0):
+        if size >> 30:
+            fail("needs %s of %d bytes, more than any board has; pack it again" % (block, size))
     if blob.SELFTEST in sections and sections[blob.SELFTEST][1] != struct.calcsize(blob.SELFTEST_RECORD):
         fail("is broken: its self-test has the wrong size; pack it again")
-    if blob.LABELS in sections:
-        _text(fail, view, *sections[blob.LABELS])
     pages = _pages(fail, view, sections, page_bytes) if paged else None
+    # The first of those that look at more than the table, as it changes what other sections may overlap.
     kernels = _steps(fail, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes, pages)
     _tensors(fail, view, sections[blob.TENSORS], arena_bytes)
+    if blob.LABELS in sections:
+        _text(fail, view, *sections[blob.LABELS])
     return arena_bytes, sections, kernels, pages
 
 
@@ -90,7 +93,7 @@ def _pages(fail, view, sections, page_bytes):
         if pages[i] <= end or start & 3 or size > page_bytes or start + size > sections[blob.WEIGHTS][1]:
             fail("is broken: page %d is not where it can be; pack it again" % (i // 3))
         end = pages[i]
-    if not end or length % blob.PAGE_BYTES or end != sections[blob.STEPS][1]:
+    if length % blob.PAGE_BYTES or end != sections[blob.STEPS][1]:
         fail("is broken: its pages do not cover its steps; pack it again")
     return pages
 

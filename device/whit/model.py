@@ -64,8 +64,11 @@ class Model:
 
     @property
     def pages(self):
-        """How many pages of weights a run reads from the file; 0 where they are in memory."""
-        return len(self._pager) if self._pager else 0
+        """How many pages the weights are in that a run reads from the file; 0 where they are in memory.
+
+        A single page stays in memory once it has been read.
+        """
+        return self._pager.count if self._pager else 0
 
     @property
     def labels(self):
@@ -168,7 +171,7 @@ class Model:
         size = struct.unpack_from(blob.HEADER, self._view, 0)[5]
         print("%s: %d bytes, arena %d bytes, %s kernels" % (self.name, size, self.arena_bytes, self.kernels))
         if self._pager:
-            print("  weights in %d pages of up to %d bytes, read in every run" % (self.pages, len(self._weights)))
+            print("  weights in %d pages of up to %d bytes, read from the file" % (self.pages, len(self._weights)))
         for title, tensors in ("in ", self.inputs), ("out", self.outputs):
             for t in tensors:
                 print("  %s %s %s %s, real = %g * (q %+d)" % (title, t.name, t.dtype, t.shape, t.scale, -t.zero_point))
@@ -217,10 +220,6 @@ def _kernels():
 
 
 def _arena(name, view, arena, size):
-    if arena is None:
-        from .reader import allocate
-
-        return allocate(name, "an arena of %d bytes", size, "use a smaller model")
     if not _writable(arena) or len(arena) < size:
         raise ValueError(
             "%s needs an arena of %d bytes, %s was given; give a bytearray" % (name, size, _describe(arena))

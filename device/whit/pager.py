@@ -9,10 +9,8 @@ class Pager:
         self._name, self._file, self._start, self._pages = name, file, start, pages
         self.buffer = buffer
         self.kernels = None  # the set that computes
+        self.count = len(pages) // 3
         self._held = -3  # where in `pages` the page is that the buffer holds; -3 for none
-
-    def __len__(self):
-        return len(self._pages) // 3
 
     def run(self, steps, weights, arena, first, last):
         while first < last:
@@ -33,6 +31,8 @@ class Pager:
             at += 3
         if at == held:
             return False
+        if not self._file:
+            raise ValueError(self._name + " has been closed; load it again")
         self._held = -3
         size = pages[at + 2]
         self._file.seek(self._start + pages[at + 1])
@@ -43,4 +43,6 @@ class Pager:
 
     def close(self):
         self._held = -3
-        self._file.close()
+        if self._file:
+            self._file.close()
+            self._file = None

@@ -7,9 +7,13 @@ import struct
 
 from . import format as blob
 
-_HEAP = "%d bytes of heap"
-_SMALLER = "pack it with a smaller --page"
 _PIECE = 1024  # bytes at a time, where a file is read once and not kept
+
+# What a heap may have no room for, with %d for the bytes, and what helps beside free memory.
+_FILE = "%d bytes of heap", "pack it with --page"
+_ARENA = "an arena of %d bytes", "use a smaller model"
+_PAGE = "a page of %d bytes", "pack it with a smaller --page"
+_ARENA_BYTES, _PAGE_BYTES = 6, 7  # in the header
 
 
 def whole(source, arena):
@@ -17,7 +21,8 @@ def whole(source, arena):
     name, view = read(source)
     if arena is None:
         arena = _early(view, _ARENA_BYTES)
-    return name, view, _check(name, view), arena, None
+    checked = _check(name, view)
+    return name, view, checked, _late(name, arena, _ARENA, checked[0]), None
 
 
 def _check(name, view, size=None, crc=None):
@@ -26,16 +31,17 @@ def _check(name, view, size=None, crc=None):
     return check.check(name, view, size, crc)
 
 
-_ARENA_BYTES, _PAGE_BYTES = 6, 7  # in the header
-
-
 def _early(view, field):
-    # A block as large as the header says, before the modules that loading needs leave no room for it; or None, and what
-    # comes later says why.
+    # A block as large as the header says, before the modules that loading needs leave no room for it; or None, and the
+    # check or _late() says why.
     try:
         return bytearray(struct.unpack_from(blob.HEADER, view)[field] if bytes(view[:4]) == blob.MAGIC else 0)
     except (MemoryError, ValueError, OverflowError):
         return None
+
+
+def _late(name, block, what, size):
+    return _allocate(name, what, size) if block is None else block
 
 
 def read(source):
@@ -54,7 +60,7 @@ def read(source):
         except TypeError:
             pass
         size = _size(source, f)
-        buffer = allocate(source, _HEAP, size)
+        buffer = _allocate(source, _FILE, size)
         if f.readinto(buffer) != size:
             raise ValueError(source + " changed while it was read; copy it to the board again")
     return source, memoryview(buffer)
@@ -84,24 +90,25 @@ def _aligned(view):
 
 
 def _copy(view):
-    buffer = allocate("model", _HEAP, len(view))
+    buffer = _allocate("model", _FILE, len(view))
     buffer[:] = view
     return memoryview(buffer)
 
 
-def allocate(name, what, size, remedy="pack it with --page"):
-    # A bytearray. `what` says in the message, with %d for the size, what the heap has no room for.
+def _allocate(name, what, size):
     try:
         return bytearray(size)
     except MemoryError:
         import gc
 
-        text = " needs " + what + " in one block, %d are free in all; free memory, or "
-        raise MemoryError(name + text % (size, gc.mem_free()) + remedy)
+        text = " needs %s in one block, %d are free in all; free memory, or %s"
+        raise MemoryError(name + text % (what[0] % size, gc.mem_free(), what[1]))
 
 
-def has_pages(path):
-    with _open(path) as f:
+def has_pages(source):
+    if not isinstance(source, str):
+        return False
+    with _open(source) as f:
         return _header(f)[_PAGE_BYTES] > 0
 
 
@@ -131,7 +138,7 @@ def paged(path, arena):
     try:
         size = _size(path, f)
         header = _header(f)
-        head = allocate(path, _HEAP, _weights_at(f, header[4] if header[0] == blob.MAGIC else 0, size))
+        head = _allocate(path, _FILE, _weights_at(f, header[4] if header[0] == blob.MAGIC else 0, size))
         f.seek(0)
         f.readinto(head)
         view = memoryview(head)
@@ -139,11 +146,11 @@ def paged(path, arena):
             arena = _early(view, _ARENA_BYTES)
         page = _early(view, _PAGE_BYTES)
         checked = _check(path, view, size, _crc(f, view))
-        if page is None:
-            page = allocate(path, "a page of %d bytes", struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES], _SMALLER)
+        arena = _late(path, arena, _ARENA, checked[0])
+        page = _late(path, page, _PAGE, struct.unpack_from(blob.HEADER, view)[_PAGE_BYTES])
         from .pager import Pager
 
-        return path, view, checked, arena, Pager(path, f, len(head), page, checked[3])
+        return path, view, checked, arena, Pager(path, f, checked[1][blob.WEIGHTS][0], page, checked[3])
     except:
         f.close()
         raise

@@ -120,7 +120,7 @@ def _passed(name, options):
         passed = SELFTEST not in m._sections or m.selftest()
     finally:
         if not passed:
-            _close(m)
+            m.close()
     if not passed:
         raise ValueError(
             name + " fails its self-test: a step writes other bytes than on the PC; pack and copy it again"
@@ -131,16 +131,9 @@ def _passed(name, options):
 def _failure(name, options):
     # Why a file does not pass, None if it does; nothing of it stays open or referenced.
     try:
-        _close(_passed(name, options))
+        _passed(name, options).close()  # a file is renamed and removed only when no model reads from it
     except _FAILURES as e:
         return e
-
-
-def _close(m):
-    # A model may read from its file as long as it lives; files are renamed and removed only after.
-    close = getattr(m, "close", None)
-    if close:
-        close()
 
 
 def _extended(error, name, more):

@@ -39,16 +39,21 @@ def weights_bytes(step: Step) -> int:
 
 def least_page_bytes(program: Program) -> int:
     """The smallest page that every layer can be cut for."""
-    return max((_Layer(s).slice_bytes(1) if s.kernel in _CUT else weights_bytes(s) for s in program.steps), default=0)
+    return max(map(_least_bytes, program.steps), default=0)
+
+
+def _least_bytes(step: Step) -> int:
+    whole = weights_bytes(step)
+    return min(whole, _Layer(step).slice_bytes(1)) if step.kernel in _CUT else whole
 
 
 def groups(program: Program) -> list[list[Step]]:
     """The steps in runs whose weights share a page, in which equal arrays count once."""
-    found: list[list[Step]] = [[]]
+    found: list[list[Step]] = []
     held: dict[bytes, int] = {}
     for step in program.steps:
         own = {data: aligned(len(data)) for data in step.weights.values()}
-        if sum((held | own).values()) > program.page_bytes:
+        if not found or sum((held | own).values()) > program.page_bytes:
             found.append([])
             held = {}
         held |= own

@@ -45,7 +45,7 @@ def write(program: Program, plan: Plan) -> bytes:
         body += data
     body += b"\0" * (-len(body) % 4)
     size = start + len(body)
-    page_bytes = max(blob.ALIGN, *(stop - start for start, stop in pages)) if program.page_bytes else 0
+    page_bytes = max([blob.ALIGN, *(stop - start for start, stop in pages)]) if program.page_bytes else 0
     header = struct.pack(blob.HEADER, blob.MAGIC, 0, *blob.VERSION, len(sections), size, plan.arena_bytes, page_bytes)
     return seal(header + table + body)
 

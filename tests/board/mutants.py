@@ -129,6 +129,23 @@ def set_sections(b):
     return joined(b, sections)
 
 
+def set_table(b):
+    # A section over another, next to where it was, or under the id of another.
+    count = struct.unpack_from("<H", b, 10)[0]
+    i, j = [blob.HEADER_BYTES + blob.SECTION_BYTES * randrange(count) for _ in range(2)]
+    what = randrange(4)
+    if what == 0:
+        b[i + 4 : i + 12] = b[j + 4 : j + 12]
+    elif what == 1:
+        b[i + 4 : i + 8] = b[j + 4 : j + 8]
+    elif what == 2:
+        offset = struct.unpack_from("<I", b, i + 4)[0] + blob.ALIGN * (randrange(9) - 4)
+        struct.pack_into("<I", b, i + 4, max(0, offset))
+    else:
+        b[i : i + 2] = b[j : j + 2]
+    return b
+
+
 # Mutations that keep to the rules: sizes, places, flags and weights are wrong, the file is not.
 
 
@@ -277,12 +294,14 @@ def damaged(b):
         b = set_steps(b)
     elif what == 3:
         b = set_sections(b)
+    elif what == 4:
+        b = set_table(b)
     room = randrange(6)
     if room < 2:
         struct.pack_into("<I", b, 16, ARENA)  # in which wrong fields are still inside
     elif room == 2:
         struct.pack_into("<I", b, 16, max(0, struct.unpack_from("<I", b, 16)[0] - randrange(20)))
-    for _ in range(randrange(4) if what < 4 else 1 + randrange(3)):
+    for _ in range(randrange(4) if what < 5 else 1 + randrange(3)):
         b = choice((set_field, set_field, set_field, set_byte, flip))(b)
     if randrange(32) == 0:
         b = set_length(b)

@@ -6,16 +6,21 @@ from pathlib import Path
 import nets
 import numpy as np
 import pytest
-from blobs import DIGITS, digits, find, sealed
+from blobs import DIGITS, digits, find, sealed, with_section
 from installed import NATIVE, WAYS, installed
 from micropython import run
+from programs import random_program
 from whit import oracle
 from whit.device import format as blob
 from whit.image import contents, littlefs, whit_itself
 from whit.inspect import describe
+from whit.order import order
 from whit.pack import pack
+from whit.page import least_page_bytes, page
+from whit.plan import plan
 from whit.simulate import KERNEL_SETS, simulate
 from whit.verify import samples_for
+from whit.write import write
 
 PAGE = 1024
 PACKED = pack(DIGITS.read_bytes(), "digits", page_bytes=PAGE)
@@ -122,6 +127,33 @@ for name in "large.whit", "whole.whit":
     ):
         remedy = r"\d+ are free in all; free memory, or pack it with --page"
         assert re.fullmatch(rf"{name}\.whit needs {size} bytes of heap in one block, {remedy}", line)
+
+
+def wide():
+    """An arena nearly as large as the weights."""
+    net = nets.Net("wide")
+    x, y = net.activation((1, 64, 64, 4)), net.activation((1, 2000))
+    mean = net.activation((1, 4))
+    a = net.activation((1, 64, 64, 4))
+    w = net.weights((4, 3, 3, 4), 0, 0.01)
+    net.op("CONV_2D", [x, w, net.bias(4, 100, x, w)], [a], Padding=nets.SAME, StrideH=1, StrideW=1,
+           DilationHFactor=1, DilationWFactor=1, FusedActivationFunction=nets.NONE)  # fmt: skip
+    net.op("MEAN", [a, net.constant((1, 2))], [mean], KeepDims=False)
+    v = net.weights((2000, 4), 0, 0.01)
+    net.op("FULLY_CONNECTED", [mean, v], [y], FusedActivationFunction=nets.NONE, WeightsFormat=0, KeepNumDims=0)
+    return pack(net.tflite([x], [y]), "wide", page_bytes=2048).blob
+
+
+def test_there_is_no_heap_between_whole_and_by_page():
+    """Where the file alone has room, or it and the arena but not the rest, the pages are taken too."""
+    data = wide()
+    about = describe(data)
+    least = (76 << 10) + about["arena_bytes"]
+    found = []
+    for heap_bytes in range(least, least + about["blob_bytes"] + (24 << 10), 4 << 10):
+        script = 'm = whit.load("wide.whit")\nm.run()\nprint(m.pages)'
+        found.append(int(board(script, heap_bytes, **{"wide.whit": data})))
+    assert {*found} == {about["pages"], 0} and found == sorted(found, reverse=True)
 
 
 def test_profile_counts_the_pages():
@@ -234,8 +266,8 @@ m.close()
 try:
     m.run()
     assert False, "ran from a closed file"
-except (OSError, ValueError):
-    pass
+except ValueError as e:
+    assert str(e) == "m.whit has been closed; load it again", e
     """)
 
 
@@ -264,6 +296,79 @@ for f in files:
         heap_bytes=500_000,
         **{"large.whit": small},
     )
+
+
+def test_a_model_that_cannot_be_made_leaves_no_file_open():
+    board("""
+import builtins
+files = []
+real, importing = builtins.open, builtins.__import__
+
+def watched(*args):
+    files.append(real(*args))
+    return files[-1]
+
+def failing(name, *args):
+    if name == "model":
+        raise MemoryError
+    return importing(name, *args)
+
+builtins.open, builtins.__import__ = watched, failing
+try:
+    whit.load("m.whit", paged=True)
+    assert False, "loaded"
+except MemoryError:
+    pass
+builtins.__import__ = importing
+try:
+    files[0].seek(0)
+    assert False, "still open"
+except (OSError, ValueError):
+    pass
+    """)
+
+
+def test_the_last_of_several_sections_counts():
+    """As where the file is read whole."""
+    data = with_section(PACKED.blob, blob.WEIGHTS, PACKED.blob[slice(*spanned(PACKED.blob, blob.WEIGHTS))])
+    first = spanned(data, blob.WEIGHTS)[0]
+    twice = sealed(data[:first] + bytes(64) + data[first + 64 :])  # where the board's own answer would be another
+    board(
+        """
+expected = answer(whit.load("whole.whit"))
+for paged in True, False:
+    assert answer(whit.load("twice.whit", paged=paged)) == expected
+    """,
+        **{"twice.whit": twice},
+    )
+
+
+def spanned(data, number):
+    at, length = find(data, number)
+    return at, at + length
+
+
+@pytest.mark.parametrize("kernels", KERNEL_SETS)
+def test_random_programs(kernels):
+    """Every step writes what the reference computes, in the least pages and in larger ones."""
+    files = {}
+    for seed in range(40):
+        program = order(random_program(seed))
+        least = max(16, least_page_bytes(program))
+        for page_bytes in least, 3 * least:
+            cut = page(program, page_bytes)
+            files[f"{seed}_{page_bytes}.whit"] = write(cut, plan(cut))
+    script = f"""
+import os, whit
+for name in os.listdir():
+    if name.endswith(".whit"):
+        m = whit.load(name, kernels={kernels!r}, paged=True)
+        assert m.selftest(), name
+        outputs = [bytes(t.data) for t in m.outputs]
+        m = whit.load(name, kernels={kernels!r}, paged=False)
+        assert m.selftest() and outputs == [bytes(t.data) for t in m.outputs], name
+    """
+    run(script, files)
 
 
 @pytest.mark.parametrize("way", WAYS)

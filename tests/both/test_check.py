@@ -216,12 +216,13 @@ LOOKUPS = step(LOOKUP, 0, 16, 0, 4) + step(LOOKUP, 0, 16, 320, 4) + step(LOOKUP,
 PAGES = (RECORD, 0, 256), (3 * RECORD, 320, 272)
 
 
-def paged(pages=PAGES, steps=LOOKUPS, page_bytes=272):
+def paged(pages=PAGES, steps=LOOKUPS, page_bytes=272, extra=()):
     # What checker.check takes: all of the file before the weights, the bytes of the whole, its CRC32.
     if not isinstance(pages, bytes):
         pages = b"".join([struct.pack(blob.PAGE, *page) for page in pages])
     weights = bytes(592)
-    data = minimal(steps=steps, without=blob.WEIGHTS, extra=[(blob.PAGES, pages), (7, weights)])
+    extra = list(extra) + [(blob.PAGES, pages), (7, weights)]  # noqa: RUF005
+    data = minimal(steps=steps, without=blob.WEIGHTS, extra=extra)
     at = data.index(struct.pack(blob.SECTION[:3], 7, 0), blob.HEADER_BYTES)
     data = sealed(patched(patched(data, at, "<H", blob.WEIGHTS), 20, "<I", page_bytes))
     return memoryview(bytearray(data[: len(data) - len(weights)])), len(data), crc32(data[blob.CRC_FROM :])
@@ -294,3 +295,30 @@ def test_only_the_weights_may_lie_behind_what_is_kept():
         )
         struct.pack_into("<I", data, entry + 4, len(view))
         assert "outside the file or behind the weights" in paged_refusal(memoryview(data), size, crc)
+
+
+def test_a_page_larger_than_any_board_is_refused():
+    for size in 1 << 30, 0xFFFFFFFF:
+        text = paged_refusal(*paged(page_bytes=size))
+        assert text == "f.whit needs a page of %d bytes, more than any board has; pack it again" % size
+        checker.check("f.whit", memoryview(sealed(patched(minimal(), 20, "<I", size))))  # read whole, it has none
+
+
+def test_a_file_without_steps_has_no_pages():
+    assert not checker.check("f.whit", *paged(b"", steps=b"", page_bytes=0))[3]
+
+
+def test_names_are_checked_as_the_steps_leave_them():
+    # LABELS over the steps: the offset of the last table is text in the file, but not as an offset in its page.
+    steps = step(LOOKUP, 0, 16, 0, 4) + step(LOOKUP, 0, 16, 320, 4)
+    for start, text in (208, ""), (192, "a name in it is not UTF-8"):
+        view, size, crc = paged(((RECORD, 0, 256), (2 * RECORD, start, 384)), steps, 384, [(blob.LABELS, b"")])
+        entries = range(blob.HEADER_BYTES, blob.HEADER_BYTES + 5 * blob.SECTION_BYTES, blob.SECTION_BYTES)
+        found = {struct.unpack_from("<H", view, at)[0]: at for at in entries}
+        view[found[blob.LABELS] + 4 : found[blob.LABELS] + 12] = view[found[blob.STEPS] + 4 : found[blob.STEPS] + 12]
+        crc = crc32(bytes(view[blob.CRC_FROM :]) + bytes(size - len(view)))
+        struct.pack_into("<I", view, 4, crc)
+        if text:
+            assert text in paged_refusal(view, size, crc)
+        else:
+            checker.check("f.whit", view, size, crc)

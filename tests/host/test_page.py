@@ -5,12 +5,14 @@ from pathlib import Path
 import nets
 import numpy as np
 import pytest
+from programs import random_program
 from whit import oracle, reference
 from whit.device import opset
 from whit.errors import WhitError
 from whit.inspect import describe
 from whit.lower import lower
 from whit.models import digits
+from whit.order import order
 from whit.pack import pack
 from whit.page import groups, least_page_bytes, page, weights_bytes
 from whit.read_tflite import read_tflite
@@ -38,7 +40,7 @@ def lowered(model, name="case"):
 def sizes(program):
     """From the least page to one for the largest layer."""
     least, most = least_page_bytes(program), max(map(weights_bytes, program.steps))
-    return sorted({least, least + 16, (least + most) // 2, most - 16, most} - set(range(least)))
+    return sorted(size for size in {least, least + 16, (least + most) // 2, most - 16, most} if size >= least)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -54,6 +56,13 @@ def test_slices_compute_what_the_layer_does(name):
         assert all(weights_bytes(step) <= page_bytes for step in cut.steps)
         assert all(step.extents() for step in cut.steps)
         np.testing.assert_array_equal(reference.run(cut, [x])[0].reshape(-1), expected.reshape(-1), str(page_bytes))
+
+
+def test_a_layer_smaller_than_its_least_slice_is_not_cut():
+    """The weights of two channels take less than those of the four that a slice counts with."""
+    program = lowered(nets.convolution("two channels", x=(9, 9, 2), out=1, depthwise=True, k=(7, 7)))
+    least = least_page_bytes(program)
+    assert least == max(map(weights_bytes, program.steps)) and page(program, least).steps == program.steps
 
 
 def test_what_fits_a_page_is_not_cut():
@@ -111,6 +120,28 @@ def test_pages_are_as_few_as_neighbours_allow():
     taken = [sum(map(weights_bytes, run)) for run in runs]
     assert len(runs) > 2 and max(taken) <= 1024
     assert all(a + weights_bytes(run[0]) > 1024 for a, run in zip(taken, runs[1:], strict=False))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_programs_compute_the_same_in_pages(seed):
+    """Whatever their layers share: buffers, rows of one image, the memory of what has died."""
+    program = order(random_program(seed))
+    rng = np.random.default_rng(seed)
+    inputs = [rng.integers(-128, 128, port.shape).astype(np.int8) for port in program.inputs]
+    expected = reference.run(program, inputs)
+    for page_bytes in sizes(program):
+        cut = page(program, page_bytes)
+        assert all(weights_bytes(step) <= page_bytes for step in cut.steps)
+        for got, want in zip(reference.run(cut, inputs), expected, strict=True):
+            np.testing.assert_array_equal(got, want, str(page_bytes))
+
+
+def test_a_model_without_steps_has_no_pages():
+    net = nets.Net("flat")
+    x, y = net.activation((1, 4, 4)), net.activation((1, 16))
+    net.op("RESHAPE", [x, net.constant((1, 16))], [y], NewShape=[1, 16])
+    about = describe(pack(net.tflite([x], [y]), page_bytes=64).blob)
+    assert about["pages"] == 0 and not about["steps"]
 
 
 def test_a_file_without_pages_says_so():

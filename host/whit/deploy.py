@@ -8,18 +8,20 @@ measured = try_out(link, deployment)        the self-test and the time of a run,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import WhitError
 from .inspect import describe
-from .link import BoardError, Facts, Link, literal
-from .needs import IN_RAM, PAGED, Needs, needs, pack_to_fit
+from .link import BoardError, Facts, Link
+from .needs import IN_PLACE, IN_RAM, Needs, needs, packings
 from .runtime import ABI, ARCHES, runtime
 
-_PART = ".part"  # a file that is being written
+_PART, _NEW = ".part", ".new"  # a file that is being written, and a model that whit.store is to take
 _SPARE_BLOCKS = 4  # of the file system, for its folders
+_STEADY_BYTES = 4 << 10  # of heap: a better choice that fits by less is none, as it would not fit the next time
+_NAME_BYTES = 250  # a file system takes 255, .part included
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Deployment:
     needs: Needs
     files: dict[str, bytes]  # all that must be there, by path, the model last
     missing: tuple[str, ...]  # those of them that are not, or differ
+    leftovers: tuple[str, ...]  # what a copy left that was cut
     update: bool  # of a model, by whit.store
 
     @property
@@ -50,6 +53,7 @@ class Measured:
 
     passed: bool  # its self-test
     microseconds: int  # of a run, the shortest of several
+    kernels: str  # those that the board has taken
     pages: int  # read in a run
     heap_bytes: int  # what whit and the model hold
     free_bytes: int  # of heap, beside them
@@ -72,21 +76,26 @@ def prepare(
     Raises:
         WhitError: firmware that whit does not run on, or a model that does not fit; by how much, and what would help.
     """
+    name = source.with_suffix(".whit").name
+    if not name.isprintable() or len(name.encode()) > _NAME_BYTES:
+        raise WhitError(f"{str(source)!a}: a board cannot hold this name; rename the file")
     facts = link.facts()
     _check_firmware(link, facts)
-    name = source.with_suffix(".whit").name
+    path = facts.root + name
+    found: Iterable[tuple[bytes, Needs]]
     if source.suffix.lower() == ".whit":
-        blob = data
-        need = _choose(needs(data, facts.arch, kernels, str(source)), facts)
+        found = [(data, need) for need in needs(data, facts.arch, kernels, str(source)) if need.weights != IN_PLACE]
     else:
-        packed, need = pack_to_fit(data, source.name, facts.arch, facts.heap_bytes, kernels, labels)
-        blob = packed.blob
+        found = ((packed.blob, need) for packed, need in packings(data, source.name, facts.arch, kernels, labels))
+    blob, need = _choose(link, facts, path, found)
     _check_heap(link, source, blob, need, facts)
     files = {} if update else {facts.lib + path: content for path, content in runtime(facts.arch, kernels).items()}
-    files[facts.root + name] = blob
+    files[path] = blob
+    if not update:
+        _check_imports(link, facts)
     there = link.hashes(files)
     missing = tuple(path for path, content in files.items() if there.get(path) != hashlib.sha256(content).digest())
-    deployment = Deployment(facts, kernels, facts.root + name, need, files, missing, update)
+    deployment = Deployment(facts, kernels, path, need, files, missing, _leftovers(link, facts), update)
     if update and not _has_store(link):
         raise WhitError(f"{link.port}: the board has no whit, which an update needs; deploy without --update first")
     _check_flash(link, deployment)
@@ -103,9 +112,13 @@ def copy(link: Link, deployment: Deployment, progress: Callable[[str, int, int],
         WhitError: the board is full or gone, or what it holds is not what was sent.
     """
     done = 0
+    if deployment.leftovers:
+        link.remove(deployment.leftovers)
     for path in deployment.missing:
         content = deployment.files[path]
-        new = path + (".new" if deployment.update else _PART)
+        new = path + (_NEW if deployment.update else _PART)
+        if deployment.update:
+            link.remove([new])  # written over, it would keep its blocks until the end
         progress(path, done, deployment.bytes_to_copy)
         link.write(new, content, lambda n, path=path, done=done: progress(path, done + n, deployment.bytes_to_copy))  # type: ignore[misc]
         if link.hashes([new]).get(new) != hashlib.sha256(content).digest():
@@ -115,7 +128,8 @@ def copy(link: Link, deployment: Deployment, progress: Callable[[str, int, int],
             link.reset()  # the heap that a board has when it starts
             _board(link, f"from whit import store\nstore.commit({path!r}{_options(deployment)})")
         else:
-            link.run(f"import os\nos.rename({new!r}, {path!r})")
+            link.rename(new, path)
+    link.remove([deployment.model + _NEW])  # of an update that was cut; there is a whole model now
     progress("", done, deployment.bytes_to_copy)
 
 
@@ -127,7 +141,7 @@ def try_out(link: Link, deployment: Deployment) -> Measured:
     """
     link.reset()
     options = {"path": deployment.model, "options": _options(deployment)}
-    return Measured(*literal(_board(link, _TRY_OUT % options)))
+    return Measured(*link.literal(_board(link, _TRY_OUT % options)))
 
 
 def _options(deployment: Deployment) -> str:
@@ -150,11 +164,39 @@ def _check_firmware(link: Link, facts: Facts) -> None:
         )
 
 
-def _choose(found: list[Needs], facts: Facts) -> Needs:
-    """In RAM where that fits, else paged, if the file can be."""
-    by_place = {need.weights: need for need in found}
-    whole = by_place[IN_RAM]
-    return whole if whole.heap_bytes <= facts.heap_bytes else by_place.get(PAGED, whole)
+def _choose(link: Link, facts: Facts, path: str, found: Iterable[tuple[bytes, Needs]]) -> tuple[bytes, Needs]:
+    """The first that fits, or what is on the board if the first fits only just; else what lacks least."""
+    first: tuple[bytes, Needs] | None = None
+    lacking = []
+    there = None
+    for blob, need in found:
+        if need.heap_bytes > facts.heap_bytes or not _has_blocks(link, need):
+            lacking.append((blob, need))
+            continue
+        if first is None:
+            first = blob, need
+            if need.heap_bytes <= facts.heap_bytes - _STEADY_BYTES:
+                return first
+            there = link.hashes([path]).get(path)
+        if hashlib.sha256(blob).digest() == there:
+            return blob, need
+    return first or min(lacking, key=lambda f: (max(f[1].heap_bytes, facts.heap_bytes), f[1].largest_block_bytes))
+
+
+def _has_blocks(link: Link, need: Needs) -> bool:
+    return link.value(_TRY_BLOCKS % {"sizes": repr(need.blocks)})
+
+
+def _check_imports(link: Link, facts: Facts) -> None:
+    hiding = link.sizes([folder + "whit" + end for folder in facts.before_lib for end in ("", ".py", ".mpy")])
+    for path in hiding:
+        raise WhitError(f"{path} on the board hides {facts.lib}whit from an import; rename or remove it")
+
+
+def _leftovers(link: Link, facts: Facts) -> tuple[str, ...]:
+    ours = {facts.lib + path for kernels in ("native", "viper") for path in runtime(facts.arch, kernels)}
+    models = [facts.root + name for name in link.names(facts.root) if name.endswith(".whit" + _PART)]
+    return tuple(link.sizes([*models, *(path + _PART for path in sorted(ours))]))
 
 
 def _check_heap(link: Link, source: Path, blob: bytes, need: Needs, facts: Facts) -> None:
@@ -167,7 +209,7 @@ def _check_heap(link: Link, source: Path, blob: bytes, need: Needs, facts: Facts
             f"{source.name} needs {need.heap_bytes:,} bytes of heap ({need.weights}), {facts.heap_bytes:,} are free on "
             f"the board, {lacking:,} too few; {remedy}"
         )
-    if not link.value(_TRY_BLOCKS % {"sizes": repr(need.blocks)}):
+    if not _has_blocks(link, need):
         raise WhitError(
             f"{source.name} needs a block of {need.largest_block_bytes:,} bytes, and the heap of the board, "
             f"{facts.heap_bytes:,} bytes free in all, is too divided for it; {remedy}"
@@ -177,8 +219,11 @@ def _check_heap(link: Link, source: Path, blob: bytes, need: Needs, facts: Facts
 def _check_flash(link: Link, deployment: Deployment) -> None:
     """What is copied replaces its predecessor only when it is there in whole."""
     facts = deployment.facts
-    sizes = link.sizes(deployment.missing)
-    free = least = facts.free_blocks - _SPARE_BLOCKS
+    gone = [*deployment.leftovers, *(path + _NEW for path in deployment.missing if deployment.update)]
+    sizes = link.sizes([*deployment.missing, *gone])
+    # A small one may lie in its folder's block.
+    again = [-(-sizes[path] // facts.block_bytes) for path in gone if sizes.get(path, 0) > facts.block_bytes // 4]
+    free = least = facts.free_blocks + sum(again) - _SPARE_BLOCKS
     for path in deployment.missing:
         free -= _blocks(len(deployment.files[path]), facts)
         least = min(least, free)
@@ -210,11 +255,13 @@ def _board(link: Link, script: str) -> str:
     try:
         return link.run(script)
     except BoardError as e:
-        kind, _, text = str(e).partition(": ")
+        kind, _, text = e.said.partition(": ")
         if kind == "OSError":
             text = text.partition("] ")[2] or text
             text = text.partition(": ")[2] or text
-        raise WhitError(text if kind in ("ValueError", "MemoryError", "OSError") and "; " in text else str(e)) from None
+        if kind in ("ValueError", "MemoryError", "OSError") and "; " in text:
+            raise WhitError(text) from None
+        raise
 
 
 _TRY_BLOCKS = """
@@ -245,5 +292,6 @@ while _best is None or time.ticks_diff(time.ticks_ms(), _begin) < 1000:
     _t = time.ticks_diff(time.ticks_us(), _t)
     _best = _t if _best is None or _t < _best else _best
 gc.collect()
-print((_passed, _best, m.pages, gc.mem_alloc() - _before, gc.mem_free(), tuple([(t.name, t.shape) for t in m.inputs])))
+_inputs = tuple([(t.name, t.shape) for t in m.inputs])
+print((_passed, _best, m.kernels, m.pages, gc.mem_alloc() - _before, gc.mem_free(), _inputs))
 """

@@ -7,15 +7,17 @@ import contextlib
 import errno
 import io
 import os
+import re
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import serial
-from mpremote.transport import TransportError, TransportExecError
+from mpremote.mp_errno import MP_ERRNO_TABLE
+from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 from serial.tools import list_ports
 
@@ -24,7 +26,9 @@ from .errors import WhitError
 
 _CHUNK_BYTES = 1024  # of a file, sent at a time
 _SILENCE_SECONDS = 10  # after which a board that should answer at once is given up
+_FILE_SECONDS = 30  # for a step of a copy; a file system that tidies up takes some
 _LONGEST_SECONDS = 600  # for what a board computes
+_RAW = b"raw REPL; CTRL-B to exit\r\n"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Facts:
     heap_bytes: int  # free
     root: str  # the folder that the REPL starts in, with a slash at its end
     lib: str  # where packages are installed, likewise
+    before_lib: tuple[str, ...]  # folders that an import searches first, likewise
     block_bytes: int  # of the file system
     free_blocks: int
 
@@ -45,22 +50,32 @@ class Facts:
 class Link:
     """A board that answers. Made by connect()."""
 
-    def __init__(self, port: str, transport: SerialTransport) -> None:
+    def __init__(self, port: str, transport: _Transport) -> None:
         self.port = port
         self._transport = transport
 
     def reset(self) -> None:
-        """A soft reset: a fresh heap, no main.py."""
-        with self._failures(), contextlib.redirect_stdout(io.StringIO()):  # the transport prints what it cannot read
-            self._transport.enter_raw_repl(soft_reset=True, timeout_overall=_SILENCE_SECONDS)
+        """A soft reset: a fresh heap, no main.py. A boot.py that does not end is interrupted."""
+        silent = "does not answer as MicroPython does; check that the board runs it, and reset the board"
+        with self._failures(f"{self.port} {silent}"):
+            try:
+                self._transport.enter_raw_repl(soft_reset=True, timeout_overall=_SILENCE_SECONDS)
+            except TransportError:
+                self._transport.serial.write(b"\x03")
+                if not self._transport.read_until(1, _RAW, timeout=_SILENCE_SECONDS / 3).endswith(_RAW):
+                    raise
+                self._transport.in_raw_repl = True
 
     def facts(self) -> Facts:
         """Raises WhitError where the board has no file system, or no folder for packages."""
         mpy, version, machine, heap, root, path, stat = self.value(_FACTS)
         lib = next((p for p in path if p.endswith("/lib") and not p.startswith("/rom")), None)
-        if lib is None or stat is None:
-            what = "file system" if stat is None else "folder lib in sys.path"
-            raise WhitError(f"{machine} at {self.port} has no {what}; install its firmware again, with one")
+        if stat is None:
+            raise WhitError(f"{machine} at {self.port} has no file system; install its firmware again, with one")
+        if lib is None:
+            raise WhitError(f"{machine} at {self.port} has no folder lib in sys.path; append one in boot.py")
+        root = root.rstrip("/") + "/"
+        before = [p or root for p in path[: path.index(lib)] if not p.startswith(".")]
         arches = kernelset._ARCHES
         number = mpy >> 10 & 15
         return Facts(
@@ -69,31 +84,37 @@ class Link:
             arches[number] if number < len(arches) else "",
             (mpy & 0xFF, mpy >> 8 & 3),
             heap,
-            root.rstrip("/") + "/",
+            root,
             lib + "/",
+            tuple(p.rstrip("/") + "/" for p in before),
             stat[0],
             stat[3],
         )
 
-    def run(self, script: str) -> str:
+    def run(self, script: str, seconds: float = _LONGEST_SECONDS) -> str:
         """What a script prints.
 
         Raises:
-            WhitError: the link failed; or an exception left the script, whose text is the message.
+            WhitError: the link failed; a BoardError for an exception that left the script.
         """
-        with self._failures():
-            try:
-                printed, raised = self._transport.exec_raw(script, timeout=_LONGEST_SECONDS)
-            except TransportError as e:
-                raise WhitError(f"{self.port}: the board has stopped answering ({e}); reset it and try again") from None
+        with self._failures(f"{self.port}: the board has stopped answering; reset it and try again"):
+            printed, raised = self._transport.exec_raw(script, timeout=seconds)
         if raised:
-            last = raised.decode(errors="replace").strip().splitlines()[-1]
-            raise BoardError(last)
+            raise BoardError(self.port, raised.decode(errors="replace"))
         return printed.decode(errors="replace")
 
     def value(self, script: str) -> Any:
         """What a script prints last, as a Python literal."""
-        return literal(self.run(script))
+        return self.literal(self.run(script))
+
+    def literal(self, printed: str) -> Any:
+        """The last line of what a script printed, as a Python literal."""
+        try:
+            return ast.literal_eval(printed.strip().splitlines()[-1])
+        except (ValueError, SyntaxError, IndexError):
+            raise WhitError(
+                f"{self.port}: something on the board prints between its answers; stop it, in boot.py for example"
+            ) from None
 
     def hashes(self, paths: Iterable[str]) -> dict[str, bytes]:
         """The SHA-256 of those of these files that are on the board."""
@@ -104,6 +125,10 @@ class Link:
         """Bytes of those of these files that are on the board."""
         return self.value(_SIZES % {"paths": repr(tuple(paths))})
 
+    def names(self, folder: str) -> list[str]:
+        """Of what lies in a folder."""
+        return self.value(f"import os\nprint(os.listdir({folder!r}))")
+
     def write(self, path: str, data: bytes, progress: Callable[[int], None] = lambda written: None) -> None:
         """Write a file, and the folders above it; its data is not there in whole before this returns.
 
@@ -113,44 +138,72 @@ class Link:
         folders = [path[:i] for i in range(1, len(path)) if path[i] == "/"]
         self.run(_FOLDERS % {"paths": repr(tuple(folders))})
         try:
-            with self._failures():
-                self._transport.fs_writefile(path, data, _CHUNK_BYTES, lambda written, size: progress(written))
-        except OSError as e:
+            self.run(f"_f = open({path!r}, 'wb')", _FILE_SECONDS)
+            for start in range(0, len(data), _CHUNK_BYTES):
+                self.run(f"_f.write({data[start : start + _CHUNK_BYTES]!r})", _FILE_SECONDS)
+                progress(min(start + _CHUNK_BYTES, len(data)))
+            self.run("_f.close()", _FILE_SECONDS)
+        except BoardError as e:
             with contextlib.suppress(WhitError):
                 self.run(_DISCARD % {"path": repr(path)})
             if e.errno == errno.ENOSPC:
                 raise WhitError(f"{path} does not fit: the board's file system is full; remove files from it") from None
-            raise WhitError(
-                f"{path} cannot be written on the board ({e.strerror or e}); check its file system"
-            ) from None
+            raise WhitError(f"{path} cannot be written on the board ({e.said}); check its file system") from None
+
+    def rename(self, path: str, target: str) -> None:
+        """Give a file the name of another, which it replaces."""
+        try:
+            self.run(f"import os\nos.rename({path!r}, {target!r})")
+        except BoardError as e:
+            raise WhitError(f"{target} cannot be replaced on the board ({e.said}); remove it there") from None
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove those of these files that are there and can be."""
+        self.run(_REMOVE % {"paths": repr(tuple(paths))})
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _failures(self, silent: str) -> Iterator[None]:
+        """One sentence for what the transport raises; `silent` where the board does not answer."""
         try:
-            yield
-        except TransportExecError as e:
-            raise BoardError(e.error_output.strip().splitlines()[-1]) from None
+            with contextlib.redirect_stdout(io.StringIO()):  # the transport prints what it cannot read
+                yield
         except TransportError:
-            raise WhitError(
-                f"{self.port} does not answer as MicroPython does; check that the board runs it, and reset the board"
-            ) from None
-        except (serial.SerialException, struct.error, TypeError) as e:  # a port that has gone gives any of these
-            raise WhitError(f"{self.port}: the connection was lost ({e}); plug the board in and try again") from None
-        except OSError as e:
-            if e.errno in (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF):
-                raise WhitError(
-                    f"{self.port}: the connection was lost ({e.strerror}); plug the board in and try again"
-                ) from None
-            raise
-
-
-def literal(printed: str) -> Any:
-    """The last line of what was printed, as a Python literal."""
-    return ast.literal_eval(printed.strip().splitlines()[-1])
+            raise WhitError(silent) from None
+        except (OSError, struct.error, TypeError):  # a port that has gone gives any of these
+            raise WhitError(f"{self.port}: the connection was lost; plug the board in and try again") from None
 
 
 class BoardError(WhitError):
-    """An exception on the board; the text is the last line of its traceback."""
+    """An exception on the board."""
+
+    def __init__(self, port: str, traceback: str) -> None:
+        self.said = (traceback.strip().splitlines() or ["an exception"])[-1]  # the last line, an errno in words
+        self.errno: int | None = None  # as of this PC
+        number = re.fullmatch(r"OSError: (?:\[Errno (\d+)\] E\w+|(\d+))", self.said)
+        if number:
+            self.errno = MP_ERRNO_TABLE.get(int(number[1] or number[2]))
+            self.said = os.strerror(self.errno) if self.errno else f"error {number[1] or number[2]}"
+        super().__init__(f"{port}: the board stopped with: {self.said}; reset it and try again")
+
+
+class _Transport(SerialTransport):
+    def read_until(
+        self,
+        min_num_bytes: int,
+        ending: bytes,
+        timeout: float = _SILENCE_SECONDS,
+        data_consumer: None = None,
+        timeout_overall: float | None = None,
+    ) -> bytes:
+        """As mpremote's, whose time is never up while a board prints, and grows with the square of what it prints."""
+        until = time.monotonic() + min(timeout, timeout_overall or timeout)
+        data = bytearray()
+        while not data.endswith(ending) and time.monotonic() < until:
+            if self.is_pty or self.serial.in_waiting:
+                data += self.serial.read(1)
+            else:
+                time.sleep(0.001)
+        return bytes(data)
 
 
 @contextmanager
@@ -166,6 +219,10 @@ def connect(port: str | None = None) -> Iterator[Link]:
         link = Link(port, transport)
         link.reset()
         yield link
+    except BaseException:
+        with contextlib.suppress(OSError):
+            transport.serial.write(b"\x03")  # whatever it runs, or reads
+        raise
     finally:
         with contextlib.suppress(OSError, TransportError):
             if transport.in_raw_repl:
@@ -183,9 +240,9 @@ def _only_port() -> str:
     return found[0]
 
 
-def _open(port: str) -> SerialTransport:
+def _open(port: str) -> _Transport:
     try:
-        return SerialTransport(port, timeout=_SILENCE_SECONDS)
+        return _Transport(port, timeout=_SILENCE_SECONDS)
     except (TransportError, OSError, ValueError):
         pass
     if os.name != "nt" and "://" not in port:
@@ -248,10 +305,19 @@ for _p in %(paths)s:
         pass
 """
 
+_REMOVE = """
+import os
+for _p in %(paths)s:
+    try:
+        os.remove(_p)
+    except OSError:
+        pass
+"""
+
 _DISCARD = """
 import os
 try:
-    f.close()
+    _f.close()
 except Exception:
     pass
 os.remove(%(path)s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -116,18 +117,24 @@ def pack_to_fit(
     def lacking(need: Needs) -> int:
         return need.lacking_bytes(heap_bytes, largest_block_bytes)
 
-    whole = _pack(data, name, labels)
-    tried = [(whole, needs(whole.blob, arch, kernels, name)[0])]
-    if not lacking(tried[0][1]):
-        return tried[0]
-    least = least_page_bytes(whole.program)
-    for page_bytes in sorted(({size for size in PAGES if size > least} | {least}) - {0}, reverse=True):
-        packed = _pack(data, name, labels, page_bytes)
-        need = next(n for n in needs(packed.blob, arch, kernels, name) if n.weights == PAGED)
+    tried = []
+    for packed, need in packings(data, name, arch, kernels, labels):
         if not lacking(need):
             return packed, need
         tried.append((packed, need))
     return min(tried, key=lambda t: lacking(t[1]))
+
+
+def packings(
+    data: bytes, name: str, arch: str, kernels: str = "native", labels: tuple[str, ...] = ()
+) -> Iterator[tuple[Packed, Needs]]:
+    """A TFLite model packed whole, and then in ever smaller pages; arguments and errors as for pack_to_fit()."""
+    whole = _pack(data, name, labels)
+    yield whole, needs(whole.blob, arch, kernels, name)[0]
+    least = least_page_bytes(whole.program)
+    for page_bytes in sorted(({size for size in PAGES if size > least} | {least}) - {0}, reverse=True):
+        packed = _pack(data, name, labels, page_bytes)
+        yield packed, next(n for n in needs(packed.blob, arch, kernels, name) if n.weights == PAGED)
 
 
 def pack_for(

@@ -6,6 +6,7 @@ The boards are simulated; on their side mpremote, unmodified, finds what was pro
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +21,8 @@ from whit.boards import board
 from whit.cli import main
 from whit.device import format as blob
 from whit.errors import WhitError
-from whit.link import connect
-from whit.needs import IN_RAM, PAGED
+from whit.link import BoardError, connect
+from whit.needs import IN_RAM, PAGED, packings
 from whit.runtime import runtime
 from whit.virtual import virtual_board
 
@@ -156,6 +157,138 @@ def test_progress_goes_from_nothing_to_all(pico, models):
     assert len(seen) > 30
 
 
+def test_a_choice_that_fits_only_just_stays(pico, models, monkeypatch):
+    """The free heap is not the same twice; the model is not copied again for that, only for a heap that grew."""
+    data = DIGITS.read_bytes()
+    whole, *_, paged, _ = packings(data, "digits.tflite", "x64")
+    with connect(pico.port) as found:
+        facts = found.facts()
+
+        def choose(heap_bytes):
+            monkeypatch.setattr(found, "facts", lambda: replace(facts, heap_bytes=heap_bytes))
+            plan = deploy.prepare(found, models / "digits.tflite", data)
+            return plan, plan.files["/digits.whit"]
+
+        assert choose(whole[1].heap_bytes)[1] == whole[0].blob
+        plan, blob = choose(whole[1].heap_bytes - 1)
+        assert blob == paged[0].blob
+        deploy.copy(found, plan, lambda *progress: None)
+        for more, expected in (0, paged), (4095, paged), (4096, whole):
+            plan, blob = choose(whole[1].heap_bytes + more)
+            assert blob == expected[0].blob and bool(plan.missing) == (expected is whole)
+
+
+def test_where_no_block_is_large_enough_the_pages_are_smaller(pico, models, monkeypatch):
+    data = DIGITS.read_bytes()
+    whole, paged, *_ = packings(data, "digits.tflite", "x64")
+    with connect(pico.port) as found:
+        monkeypatch.setattr(deploy, "_has_blocks", lambda link, need: need.largest_block_bytes < len(whole[0].blob))
+        plan = deploy.prepare(found, models / "digits.tflite", data)
+        assert plan.files["/digits.whit"] == paged[0].blob and plan.needs == paged[1]
+
+
+# What the user has on the board
+
+
+@pytest.mark.parametrize(
+    "boot", ["while True: pass", "while True: print('x' * 60)", "import time; time.sleep(60)"], ids=range(3)
+)
+def test_a_boot_that_does_not_end_is_interrupted(capsys, pico, models, monkeypatch, boot):
+    with connect(pico.port) as found:
+        found.write("/boot.py", boot.encode())
+    monkeypatch.setattr(link, "_SILENCE_SECONDS", 1)
+    status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", pico.port, "--dry-run")
+    assert status == 0 and "would be copied" in text
+
+
+def test_a_boot_and_a_main_of_all_kinds(capsys, pico, models):
+    boot = """
+for i in range(1000): print('x' * 60)
+f = os = gc = sys = time = m = whit = w = _f = 5
+import gc, os
+gc.threshold(2000)
+if 'd' not in os.listdir('/'): os.mkdir('/d')
+os.chdir('/d')
+1 / 0
+"""
+    with connect(pico.port) as found:
+        found.write("/boot.py", boot.encode())
+        found.write(
+            "/main.py", b"import asyncio\nasync def f():\n while 1: await asyncio.sleep_ms(10)\nasyncio.run(f())"
+        )
+    status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
+    assert status == 0 and 'whit.load("/d/digits.whit")' in text
+
+
+def test_a_board_that_prints_between_answers(pico):
+    with connect(pico.port) as found, pytest.raises(WhitError) as e:
+        found.value("print((1, 2)); print('tick')")
+    assert (
+        str(e.value)
+        == f"{pico.port}: something on the board prints between its answers; stop it, in boot.py for example"
+    )
+
+
+@pytest.mark.parametrize("name", ["a 'b' \"c\" %s {x}.whit", "a\\nb.whit", "größe 模型 😀.whit", "whit.WHIT"])
+def test_names(capsys, pico, tmp_path, name):
+    (tmp_path / name).write_bytes(scores("a"))
+    status, text, _ = whit(capsys, "deploy", tmp_path / name, "--port", pico.port)
+    assert status == 0
+    load = text.splitlines()[-2][6:]
+    assert answer(pico, load[load.index("whit.load(") :]) and ".part" not in said(pico, "fs", "ls")
+
+
+@pytest.mark.parametrize("name", ["a\nb.whit", os.fsdecode(b"a\xff.whit"), "n" * 246 + ".whit"])
+def test_names_that_a_board_cannot_hold(capsys, pico, tmp_path, name):
+    (tmp_path / name).write_bytes(scores("a"))
+    text = refused(capsys, "deploy", tmp_path / name, "--port", pico.port)
+    assert text.endswith(": a board cannot hold this name; rename the file")
+
+
+@pytest.mark.parametrize(
+    "there, words",
+    [
+        ("open('/lib', 'w').close()", "/lib/whit/__init__.mpy.part cannot be written on the board (Not a directory); "),
+        ("import os; os.mkdir('/m.whit')", "/m.whit cannot be replaced on the board (Is a directory); remove it there"),
+        ("open('/whit.py', 'w').close()", "/whit.py on the board hides /lib/whit from an import; rename or remove it"),
+        ("import os; os.mkdir('/whit')", "/whit on the board hides /lib/whit from an import; rename or remove it"),
+    ],
+)
+def test_what_is_in_the_way(capsys, pico, models, there, words):
+    with connect(pico.port) as found:
+        found.run(there)
+    assert words in refused(capsys, "deploy", models / "a/m.whit", "--port", pico.port)
+
+
+def test_exceptions_on_the_board_are_sentences(pico):
+    with connect(pico.port) as found:
+        for script, said_of_it in {
+            "bytearray(1 << 30)": "MemoryError: memory allocation failed, allocating 1073741824 bytes",
+            "raise OSError(28)": "No space left on device",
+            "raise OSError(36)": "error 36",
+            "raise KeyboardInterrupt": "KeyboardInterrupt:",
+        }.items():
+            with pytest.raises(BoardError) as e:
+                found.run(script)
+            assert str(e.value) == f"{pico.port}: the board stopped with: {said_of_it}; reset it and try again"
+
+
+def test_ctrl_c_stops_the_board_too(pico):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), connect(pico.port) as found:
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            found.run("while True: pass")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with serial.Serial(pico.port, timeout=2) as port:
+        port.write(b"\r6 * 7\r")
+        assert port.read_until(b"42\r\n").endswith(b"42\r\n")
+
+
 # Updates
 
 
@@ -191,11 +324,31 @@ def test_a_board_without_whit_is_not_updated(capsys, pico, models):
     assert "ImportError" in failed(pico, "exec", "import whit")
 
 
+def test_an_update_runs_with_the_kernels_that_are_there(capsys, pico, models):
+    whit(capsys, "deploy", models / "a/m.whit", "--port", pico.port, "--kernels", "viper")
+    status, text, _ = whit(capsys, "deploy", models / "b/m.whit", "--port", pico.port, "--update")
+    assert status == 0 and "with viper kernels" in text
+
+
+@pytest.mark.parametrize("before, update", [("a", True), ("b", False)])
+def test_what_a_copy_left_that_was_cut_is_removed(pico, models, before, update):
+    """Also that of another model; and its space counts as free."""
+    left = ["/m.whit.part", "/n.whit.part", "/lib/whit/check.mpy.part", "/m.whit.new"]
+    with connect(pico.port) as found:
+        plan = deploy.prepare(found, models / before / "m.whit", scores(before))
+        deploy.copy(found, plan, lambda *progress: None)
+        for path in left:
+            found.write(path, bytes(50_000))
+        found.write("/user.part", b"of the user")
+        found.run(FILL)
+        plan = deploy.prepare(found, models / "b/m.whit", scores("b"), update=update)
+        assert set(plan.leftovers) == set(left[:3])
+        deploy.copy(found, plan, lambda *progress: None)
+        assert deploy.try_out(found, plan).passed
+        assert found.sizes([*left, "/user.part"]) == {"/user.part": 11}
+
+
 # Unplugged
-
-
-class Unplugged(Exception):
-    pass
 
 
 @pytest.mark.parametrize("update", [False, True])

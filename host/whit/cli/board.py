@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +78,9 @@ def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], n
         print("the self-test FAILED: the board computes other bytes than the PC; please report this")
         return 1
     pages = f", {measured.pages} page reads" if measured.pages else ""
-    print(f"self-test passed; {measured.microseconds / 1000:,.3g} ms per inference with {plan.kernels} kernels{pages}")
+    print(
+        f"self-test passed; {measured.microseconds / 1000:,.3g} ms per inference with {measured.kernels} kernels{pages}"
+    )
     print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left")
     print()
     if a.simulate:
@@ -88,7 +91,7 @@ def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], n
     xs = ["x" if len(measured.inputs) == 1 else f"x{i}" for i in range(len(measured.inputs))]
     shapes = " and ".join(f"{math.prod(shape)} numbers {shape}" for _, shape in measured.inputs)
     print("  >>> from whit import store" if a.update else "  >>> import whit")
-    print(f'  >>> m = {module}.load("{plan.model}"{options})')
+    print(f"  >>> m = {module}.load({json.dumps(plan.model, ensure_ascii=False)}{options})")
     print(f"  >>> y = m.predict({', '.join(xs)})  # {shapes}")
     return 0
 

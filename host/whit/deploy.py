@@ -15,7 +15,7 @@ from pathlib import Path
 from .errors import WhitError
 from .inspect import describe
 from .link import BoardError, Facts, Link
-from .needs import IN_PLACE, IN_RAM, Needs, needs, packings
+from .needs import IN_PLACE, IN_RAM, PAGED, Needs, needs, packings
 from .runtime import ABI, ARCHES, runtime
 
 _PART, _NEW = ".part", ".new"  # a file that is being written, and a model that whit.store is to take
@@ -43,6 +43,12 @@ class Deployment:
         return tuple(path for path in self.files if path != self.model)
 
     @property
+    def options(self) -> str:
+        """Arguments of whit.load, behind others, with which the model runs as it was checked."""
+        viper = ', kernels="viper"' if self.kernels == "viper" else ""
+        return viper + (", paged=True" if self.needs.weights == PAGED else "")
+
+    @property
     def bytes_to_copy(self) -> int:
         return sum(len(self.files[path]) for path in self.missing)
 
@@ -58,6 +64,7 @@ class Measured:
     heap_bytes: int  # what whit and the model hold
     free_bytes: int  # of heap, beside them
     inputs: tuple[tuple[str, tuple[int, ...]], ...]  # name, shape
+    labels: int  # how many, if there is one output
 
 
 def prepare(
@@ -96,8 +103,8 @@ def prepare(
     there = link.hashes(files)
     missing = tuple(path for path, content in files.items() if there.get(path) != hashlib.sha256(content).digest())
     deployment = Deployment(facts, kernels, path, need, files, missing, _leftovers(link, facts), update)
-    if update and not _has_store(link):
-        raise WhitError(f"{link.port}: the board has no whit, which an update needs; deploy without --update first")
+    if update:
+        _check_store(link, kernels)
     _check_flash(link, deployment)
     return deployment
 
@@ -126,7 +133,7 @@ def copy(link: Link, deployment: Deployment, progress: Callable[[str, int, int],
         done += len(content)
         if deployment.update:
             link.reset()  # the heap that a board has when it starts
-            _board(link, f"from whit import store\nstore.commit({path!r}{_options(deployment)})")
+            _board(link, f"from whit import store\nstore.commit({path!r}{deployment.options})")
         else:
             link.rename(new, path)
     link.remove([deployment.model + _NEW])  # of an update that was cut; there is a whole model now
@@ -140,13 +147,8 @@ def try_out(link: Link, deployment: Deployment) -> Measured:
         WhitError: the board cannot load it; the text is the board's.
     """
     link.reset()
-    options = {"path": deployment.model, "options": _options(deployment)}
+    options = {"path": deployment.model, "options": deployment.options}
     return Measured(*link.literal(_board(link, _TRY_OUT % options)))
-
-
-def _options(deployment: Deployment) -> str:
-    """Arguments of whit.load, behind others."""
-    return ", kernels='viper'" if deployment.kernels == "viper" else ""
 
 
 def _check_firmware(link: Link, facts: Facts) -> None:
@@ -223,7 +225,9 @@ def _check_flash(link: Link, deployment: Deployment) -> None:
     sizes = link.sizes([*deployment.missing, *gone])
     # A small one may lie in its folder's block.
     again = [-(-sizes[path] // facts.block_bytes) for path in gone if sizes.get(path, 0) > facts.block_bytes // 4]
-    free = least = facts.free_blocks + sum(again) - _SPARE_BLOCKS
+    # An entry in a folder takes some 64 bytes, and a folder two blocks, of which half may be in use.
+    entries = 2 * -(-64 * len(deployment.missing) // (facts.block_bytes // 2))
+    free = least = facts.free_blocks + sum(again) - entries - _SPARE_BLOCKS
     for path in deployment.missing:
         free -= _blocks(len(deployment.files[path]), facts)
         least = min(least, free)
@@ -231,23 +235,29 @@ def _check_flash(link: Link, deployment: Deployment) -> None:
             free += _blocks(sizes[path], facts)
     if least < 0:
         raise WhitError(
-            f"{deployment.bytes_to_copy:,} bytes are to be copied, and the board's file system has "
-            f"{facts.free_blocks * facts.block_bytes:,} free, {-least * facts.block_bytes:,} too few with what it "
-            f"needs for itself; remove files from it, or use a smaller model"
+            f"{deployment.bytes_to_copy:,} bytes are to be copied, and may take {-least * facts.block_bytes:,} more "
+            f"than the {facts.free_blocks * facts.block_bytes:,} that the board's file system has free; remove files "
+            f"from it, use a smaller model, or flash an image (whit image)"
         )
 
 
 def _blocks(size: int, facts: Facts) -> int:
-    """Of the file system, that a file takes: its data, the links between its blocks, and at worst one for its entry."""
-    return -(-size // (facts.block_bytes - 8)) + 1
+    """Of the file system, that a file takes: its data and the links between its blocks."""
+    return -(-size // (facts.block_bytes - 8))
 
 
-def _has_store(link: Link) -> bool:
+def _check_store(link: Link, kernels: str) -> None:
+    """An update takes what is on the board as it is."""
     try:
-        link.run("from whit import store")
+        link.run("from whit import kernelset, store")
     except BoardError:
-        return False
-    return True
+        raise WhitError(
+            f"{link.port}: the board has no whit, which an update needs; deploy without --update first"
+        ) from None
+    try:
+        link.run(f"kernelset.select({'viper' if kernels == 'viper' else None!r})")
+    except BoardError:
+        raise WhitError(f"{link.port}: the board has no {kernels} kernels; deploy without --update first") from None
 
 
 def _board(link: Link, script: str) -> str:
@@ -293,5 +303,6 @@ while _best is None or time.ticks_diff(time.ticks_ms(), _begin) < 1000:
     _best = _t if _best is None or _t < _best else _best
 gc.collect()
 _inputs = tuple([(t.name, t.shape) for t in m.inputs])
-print((_passed, _best, m.kernels, m.pages, gc.mem_alloc() - _before, gc.mem_free(), _inputs))
+_labels = len(m.labels) if len(m.outputs) == 1 else 0
+print((_passed, _best, m.kernels, m.pages, gc.mem_alloc() - _before, gc.mem_free(), _inputs, _labels))
 """

@@ -98,7 +98,7 @@ def contents(
     for path in own:
         place = path[: -len("tflite")] + "whit" if path.lower().endswith(".tflite") else path
         if place in places:
-            raise WhitError(f"{path}: would be {place} on the board, as {places[place]}; remove one of them")
+            raise WhitError(f"{places[place]} and {path} would both be {place} on the board; remove one of them")
         places[place] = path
         below = any(parent.as_posix() in ours for parent in PurePosixPath(place).parents)
         if _module(place) in modules or _module(place).split("/")[0] in packages or place in folders or below:

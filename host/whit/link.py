@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import re
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -56,21 +57,21 @@ class Link:
 
     def reset(self) -> None:
         """A soft reset: a fresh heap, no main.py. A boot.py that does not end is interrupted."""
-        silent = "does not answer as MicroPython does; check that the board runs it, and reset the board"
+        silent = "does not answer as MicroPython does; check that the board runs it, and that Ctrl-C stops its program"
         with self._failures(f"{self.port} {silent}"):
             try:
                 self._transport.enter_raw_repl(soft_reset=True, timeout_overall=_SILENCE_SECONDS)
             except TransportError:
                 self._transport.serial.write(b"\x03")
-                if not self._transport.read_until(1, _RAW, timeout=_SILENCE_SECONDS / 3).endswith(_RAW):
+                if not self._transport.read_until(1, _RAW, timeout=_SILENCE_SECONDS).endswith(_RAW):
                     raise
                 self._transport.in_raw_repl = True
 
     def facts(self) -> Facts:
         """Raises WhitError where the board has no file system, or no folder for packages."""
-        mpy, version, machine, heap, root, path, stat = self.value(_FACTS)
+        mpy, version, machine, heap, root, path, space = self.value(_FACTS)
         lib = next((p for p in path if p.endswith("/lib") and not p.startswith("/rom")), None)
-        if stat is None:
+        if space is None:
             raise WhitError(f"{machine} at {self.port} has no file system; install its firmware again, with one")
         if lib is None:
             raise WhitError(f"{machine} at {self.port} has no folder lib in sys.path; append one in boot.py")
@@ -87,8 +88,8 @@ class Link:
             root,
             lib + "/",
             tuple(p.rstrip("/") + "/" for p in before),
-            stat[0],
-            stat[3],
+            space[0],
+            space[3] if space[3] <= space[2] else 0,  # an overfull littlefs has less than none
         )
 
     def run(self, script: str, seconds: float = _LONGEST_SECONDS) -> str:
@@ -187,6 +188,17 @@ class BoardError(WhitError):
 
 
 class _Transport(SerialTransport):
+    def enter_raw_repl(self, soft_reset: bool = True, timeout_overall: float = _SILENCE_SECONDS) -> None:
+        """As mpremote's, which reads for ever from a board that does not stop printing."""
+        self.serial.write(b"\r\x03")
+        self.serial.reset_input_buffer()
+        self.serial.write(b"\r\x01")
+        for ending, then in (_RAW + b">", b"\x04"), (b"soft reboot\r\n", b""), (_RAW, b""):
+            if not self.read_until(1, ending, timeout=timeout_overall).endswith(ending):
+                raise TransportError("could not enter raw repl")
+            self.serial.write(then)
+        self.in_raw_repl = True
+
     def read_until(
         self,
         min_num_bytes: int,
@@ -251,7 +263,20 @@ def _open(port: str) -> _Transport:
             raise WhitError(f"there is no port {port}; use {' or '.join(others) or 'the port of a board, plugged in'}")
         if not os.access(port, os.R_OK | os.W_OK):
             raise WhitError(f"{port} may not be opened by you; join the group that owns it, dialout for example")
-    raise WhitError(f"{port} is in use by another program, or no serial port; close the program, a REPL for example")
+        if not _is_terminal(port):
+            raise WhitError(f"{port} is no serial port; mpremote connect list shows those that are there")
+    raise WhitError(f"{port} is in use by another program; close it, a REPL for example")
+
+
+def _is_terminal(port: str) -> bool:
+    try:
+        number = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:  # one that is in use may not be opened
+        return stat.S_ISCHR(Path(port).stat().st_mode)
+    try:
+        return os.isatty(number)
+    finally:
+        os.close(number)
 
 
 # On the board. Names with a leading underscore stay out of the way of a user's.

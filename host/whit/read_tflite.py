@@ -37,8 +37,9 @@ def read_tflite(data: bytes, name: str) -> Graph:
     try:
         return _read(data, name)
     except _BROKEN as e:
+        found = f", {e}" if type(e) in (ValueError, IndexError) else ""  # of this module, not of a library
         raise WhitError(
-            f"{name}: the TFLite file is truncated or corrupted ({len(data)} bytes, {e}); export or copy it again"
+            f"{name}: the TFLite file is truncated or corrupted ({len(data):,} bytes{found}); export or copy it again"
         ) from e
 
 

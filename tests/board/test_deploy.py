@@ -78,15 +78,13 @@ def written(flash: Path) -> bytes:
 def test_one_command_from_a_tflite_file_to_an_answer(capsys, pico, models):
     status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
     assert status == 0
-    for words in ("bytes copied", "self-test passed; ", " ms per inference with native kernels", ">>> import whit"):
+    for words in ("bytes copied", "self-test passed; ", " per inference with native kernels", ">>> import whit"):
         assert words in text
     assert f"Try it: mpremote connect {pico.port} repl" in text
-    *_, load, predict = text.splitlines()
-    assert load == '  >>> m = whit.load("/digits.whit")' and predict.endswith("# 64 numbers (1, 8, 8, 1)")
-    lines = (
-        f"import whit\n{load[6:]}\nx = [0.5] * 64\n{predict[6:]}\nprint(len(y), m.labels[9], m.selftest(), m.kernels)"
-    )
-    assert said(pico, "exec", lines) == "10 9 True native\n"
+    typed = [line[6:] for line in text.splitlines() if line.startswith("  >>> ")]
+    assert typed[:2] == ["import whit", 'm = whit.load("/digits.whit")'] and len(typed) == 4
+    script = "\n".join([*typed[:3], f"print({typed[3]} in m.labels, len(y), m.selftest(), m.kernels)"])
+    assert said(pico, "exec", script) == "True 10 True native\n"
     there = said(pico, "fs", "ls", ":lib/whit").split()
     assert {f"whit/{name}" for name in there if name.endswith(".mpy")} == {
         name for name in runtime("x64") if name.startswith("whit/")
@@ -130,8 +128,14 @@ def test_viper_kernels(capsys, pico, models):
 def test_simulate(capsys, models):
     status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--simulate")
     assert status == 0 and "self-test passed" in text and "whit simulate" in text
-    assert "is not known" in refused(capsys, "deploy", models / "digits.tflite", "--simulate", "teensy")
-    assert "leave out --port" in refused(capsys, "deploy", models / "digits.tflite", "--simulate", "--port", "x")
+    assert "per inference" in text and "on this PC" in text
+    for options, words in (
+        (("--simulate", "--board", "teensy"), "is not known; use one of Pico"),
+        (("--simulate", "--port", "x"), "leave out --port, or use one that stays: whit simulate"),
+        (("--simulate", "--update"), "leave out --update, or use one that stays: whit simulate"),
+        (("--board", "pico"), "add --simulate, or leave it out"),
+    ):
+        assert words in refused(capsys, "deploy", models / "digits.tflite", *options)
 
 
 def test_labels(capsys, pico, models):
@@ -196,7 +200,7 @@ def test_where_no_block_is_large_enough_the_pages_are_smaller(pico, models, monk
 def test_a_boot_that_does_not_end_is_interrupted(capsys, pico, models, monkeypatch, boot):
     with connect(pico.port) as found:
         found.write("/boot.py", boot.encode())
-    monkeypatch.setattr(link, "_SILENCE_SECONDS", 1)
+    monkeypatch.setattr(link, "_SILENCE_SECONDS", 2)
     status, text, _ = whit(capsys, "deploy", models / "digits.tflite", "--port", pico.port, "--dry-run")
     assert status == 0 and "would be copied" in text
 
@@ -399,7 +403,7 @@ def test_a_full_file_system(capsys, pico, models):
     said(pico, "exec", FILL)
     before = said(pico, "fs", "ls")
     text = refused(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
-    assert "bytes are to be copied" in text and "too few" in text and "; remove files" in text
+    assert "bytes are to be copied" in text and "more than the" in text and "; remove files" in text
     assert said(pico, "fs", "ls") == before
 
 
@@ -515,7 +519,8 @@ def test_a_port_that_does_not_answer(capsys, models, monkeypatch):
     monkeypatch.setattr(link, "_SILENCE_SECONDS", 0.5)
     with silent() as port:
         text = refused(capsys, "deploy", models / "digits.tflite", "--port", port)
-    assert text == f"{port} does not answer as MicroPython does; check that the board runs it, and reset the board"
+    remedy = "check that the board runs it, and that Ctrl-C stops its program"
+    assert text == f"{port} does not answer as MicroPython does; {remedy}"
 
 
 def test_a_model_that_is_none(capsys, pico, tmp_path):
@@ -574,6 +579,57 @@ def test_a_romfs_is_used_where_it_lies(capsys, tmp_path):
 def test_deploy_runs_as_a_program(models):
     import subprocess
 
-    command = [sys.executable, "-m", "whit.cli", "deploy", models / "digits.tflite", "--simulate", "pyboard"]
+    command = [sys.executable, "-m", "whit.cli", "deploy", models / "digits.tflite", "--simulate", "--board", "pyboard"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "self-test passed" in done.stdout, done.stderr
+
+
+def test_a_program_that_prints_and_does_not_stop(capsys, pico, models, monkeypatch):
+    """It swallows every Ctrl-C: refused after a while, not waited for."""
+    said(
+        pico,
+        "exec",
+        "f = open('main.py', 'w'); f.write('while True:\\n try:\\n  while True: print(1)\\n except: pass')\nf.close()",
+    )
+    monkeypatch.setattr(link, "_SILENCE_SECONDS", 1)
+    with serial.Serial(pico.port) as port:
+        port.write(b"\x04")  # and main.py runs
+        port.timeout = 30
+        assert b"1\r\n1" in port.read_until(b"1\r\n1")
+    text = refused(capsys, "deploy", models / "digits.tflite", "--port", pico.port)
+    assert "does not answer as MicroPython does" in text
+
+
+@pytest.mark.parametrize("port", [__file__, "/dev/null"])
+def test_what_is_no_serial_port(capsys, models, port):
+    text = refused(capsys, "deploy", models / "digits.tflite", "--port", port)
+    assert text == f"{port} is no serial port; mpremote connect list shows those that are there"
+
+
+def test_labels_go_into_a_file_when_it_is_packed(capsys, models):
+    text = refused(capsys, "deploy", models / "a/m.whit", "--labels", models / "labels.txt", "--simulate")
+    assert text == "--labels are packed with a model; give its .tflite file"
+
+
+def test_an_update_for_which_there_are_no_kernels(capsys, pico, models):
+    whit(capsys, "deploy", models / "a/m.whit", "--port", pico.port)
+    before = answer(pico)
+    said(pico, "fs", "rm", ":lib/whit_native_x64.mpy")
+    text = refused(capsys, "deploy", models / "b/m.whit", "--port", pico.port, "--update", "--kernels", "viper")
+    assert text == f"{pico.port}: the board has no viper kernels; deploy without --update first"
+    whit(capsys, "deploy", models / "a/m.whit", "--port", pico.port)
+    assert answer(pico) == before and ".new" not in said(pico, "fs", "ls")
+
+
+def test_a_file_system_that_says_it_has_less_than_nothing_free(pico, monkeypatch):
+    monkeypatch.setattr(link, "_FACTS", link._FACTS.replace("_s))", "(512, 512, 128, 4294967292)))"))
+    with connect(pico.port) as found:
+        assert found.facts().free_blocks == 0
+
+
+def test_what_is_deployed_by_page_is_run_by_page(capsys, tmp_path, public_model):
+    """Also where the heap would just hold it."""
+    (tmp_path / "resnet.tflite").write_bytes(public_model("pretrainedResnet_quant.tflite"))
+    with virtual_board(board("ESP32")) as plugged:
+        status, text, _ = whit(capsys, "deploy", tmp_path / "resnet.tflite", "--port", plugged.port)
+        assert status == 0 and 'm = whit.load("/resnet.whit", paged=True)' in text and "page reads" in text

@@ -189,7 +189,7 @@ def test_mistakes_with_models(tmp_path):
     (tmp_path / "cut.tflite").write_bytes(DIGITS.read_bytes()[:5000])
     assert "nothing.tflite: cannot be read (No such file" in refused("pack", tmp_path / "nothing.tflite")
     assert "not a TFLite model" in refused("pack", tmp_path / "text.tflite")
-    assert "truncated or corrupted (5000 bytes" in refused("pack", tmp_path / "cut.tflite")
+    assert "truncated or corrupted (5,000 bytes" in refused("pack", tmp_path / "cut.tflite")
     assert "not a TFLite model" in refused("verify", tmp_path / "text.tflite")
     assert "cannot be written" in refused("pack", DIGITS, "-o", tmp_path / "no/such/folder/x.whit")
     assert "not a text file" in refused("pack", DIGITS, "-o", tmp_path / "x.whit", "--labels", DIGITS)

@@ -200,11 +200,11 @@ def test_mistakes_about_the_files(app, refused):
         ("bad.whit", "bad.whit is not a .whit file"),
         (
             "models/digits.whit",
-            "models/digits.whit: would be models/digits.whit on the board, as models/digits.tflite; remove",
+            "models/digits.tflite and models/digits.whit would both be models/digits.whit on the board; remove",
         ),
         (
             "models/digits.TFLITE",
-            "models/digits.tflite: would be models/digits.whit on the board, as models/digits.TFLITE",
+            "models/digits.TFLITE and models/digits.tflite would both be models/digits.whit on the board",
         ),
         ("lib/whit/model.py", "lib/whit/model.py: takes the place of a file of whit's own"),
         ("lib/whit/model.mpy", "takes the place"),

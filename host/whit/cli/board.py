@@ -12,9 +12,10 @@ from .. import files, virtual
 from ..boards import board
 from ..errors import WhitError
 from .model import read_labels
-from .show import facts, in_bytes, progress_bar, show
+from .show import facts, in_bytes, in_seconds, progress_bar, show
 
 if TYPE_CHECKING:
+    from ..deploy import Deployment, Measured
     from ..link import Link
 
 Arguments = argparse.Namespace
@@ -27,9 +28,8 @@ def _deploy_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--dry-run", action="store_true", help="say what would be copied, and copy nothing")
     p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
-    p.add_argument(
-        "--simulate", nargs="?", const="Pico", metavar="BOARD", help="on a board that is not there; default Pico"
-    )
+    p.add_argument("--simulate", action="store_true", help="on a board that is not there")
+    p.add_argument("--board", metavar="NAME", help="which one to simulate; default Pico")
 
 
 def _deploy(a: Arguments) -> int:
@@ -41,12 +41,19 @@ def _deploy(a: Arguments) -> int:
 
     data = files.read(a.model)
     labels = read_labels(a.labels) if a.labels else ()
-    if a.simulate is None:
+    if labels and a.model.suffix.lower() == ".whit":
+        raise WhitError("--labels are packed with a model; give its .tflite file")
+    if not a.simulate:
+        if a.board:
+            raise WhitError("--board names a board to simulate; add --simulate, or leave it out: a real one is asked")
         with connect(a.port) as link:
             return _deploy_to(link, a, data, labels)
-    if a.port:
-        raise WhitError("--simulate is a board of its own; leave out --port")
-    simulated = board(a.simulate)
+    if a.port or a.update:
+        raise WhitError(
+            f"--simulate is a new board; leave out {'--port' if a.port else '--update'}, or use one that stays: "
+            "whit simulate"
+        )
+    simulated = board(a.board or "Pico")
     with virtual.virtual_board(simulated) as plugged, connect(plugged.port) as link:
         return _deploy_to(link, a, data, labels, f"{simulated.name}, simulated")
 
@@ -56,7 +63,8 @@ def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], n
 
     plan = deploy.prepare(link, a.model, data, a.kernels, labels, a.update)
     said, needs = plan.facts, plan.needs
-    print(f"{name or said.machine}, MicroPython {said.version}, {said.arch}, at {link.port}")
+    name = name or ("a simulated board" if said.machine.startswith("linux") else said.machine)
+    print(f"{name}, MicroPython {said.version}, {said.arch}, at {link.port}")
     about = facts()
     heap = f"at most {needs.heap_bytes:,} needed with the weights {needs.weights}"
     about.add_row("heap", f"{in_bytes(said.heap_bytes)} free, {heap}")
@@ -77,23 +85,31 @@ def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], n
     if not measured.passed:
         print("the self-test FAILED: the board computes other bytes than the PC; please report this")
         return 1
+    time = in_seconds(measured.microseconds / 1e6) + (" on this PC" if a.simulate else "")
     pages = f", {measured.pages} page reads" if measured.pages else ""
-    print(
-        f"self-test passed; {measured.microseconds / 1000:,.3g} ms per inference with {measured.kernels} kernels{pages}"
-    )
+    print(f"self-test passed; {time} per inference with {measured.kernels} kernels{pages}")
     print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left")
     print()
     if a.simulate:
         print("Try it, on a board that stays: whit simulate, deploy with its --port, mpremote connect PORT repl")
     else:
         print(f"Try it: mpremote connect {link.port} repl")
-    module, options = ("store" if a.update else "whit"), (', kernels="viper"' if plan.kernels == "viper" else "")
-    xs = ["x" if len(measured.inputs) == 1 else f"x{i}" for i in range(len(measured.inputs))]
-    shapes = " and ".join(f"{math.prod(shape)} numbers {shape}" for _, shape in measured.inputs)
-    print("  >>> from whit import store" if a.update else "  >>> import whit")
-    print(f"  >>> m = {module}.load({json.dumps(plan.model, ensure_ascii=False)}{options})")
-    print(f"  >>> y = m.predict({', '.join(xs)})  # {shapes}")
+    for line in _repl(plan, measured):
+        print(f"  >>> {line}")
     return 0
+
+
+def _repl(plan: Deployment, measured: Measured) -> list[str]:
+    """What to type on the board, as it stands."""
+    module = "store" if plan.update else "whit"
+    sizes = [math.prod(shape) for _, shape in measured.inputs]
+    shapes = " and ".join(str(shape) for _, shape in measured.inputs)
+    lines = ["from whit import store"] if plan.update else ["import whit"]
+    lines.append(f"m = {module}.load({json.dumps(plan.model, ensure_ascii=False)}{plan.options})")
+    lines.append(f"y = m.predict({', '.join(f'bytearray({n})' for n in sizes)})  # or other numbers, {shapes}")
+    if measured.labels:
+        lines.append("m.labels[max(range(len(y)), key=lambda i: y[i])]")
+    return lines
 
 
 def _simulate_arguments(p: argparse.ArgumentParser) -> None:

@@ -137,7 +137,7 @@ class Link:
             WhitError: the file system is full, or the link failed. What was written is removed, if the board answers.
         """
         folders = [path[:i] for i in range(1, len(path)) if path[i] == "/"]
-        self.run(_FOLDERS % {"paths": repr(tuple(folders))})
+        self.run(_EACH % {"what": "mkdir", "paths": repr(tuple(folders))})
         try:
             self.run(f"_f = open({path!r}, 'wb')", _FILE_SECONDS)
             for start in range(0, len(data), _CHUNK_BYTES):
@@ -160,7 +160,7 @@ class Link:
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove those of these files that are there and can be."""
-        self.run(_REMOVE % {"paths": repr(tuple(paths))})
+        self.run(_EACH % {"what": "remove", "paths": repr(tuple(paths))})
 
     @contextmanager
     def _failures(self, silent: str) -> Iterator[None]:
@@ -321,20 +321,11 @@ def _size(path):
 print({p: _size(p) for p in %(paths)s if _size(p) >= 0})
 """
 
-_FOLDERS = """
+_EACH = """
 import os
 for _p in %(paths)s:
     try:
-        os.mkdir(_p)
-    except OSError:
-        pass
-"""
-
-_REMOVE = """
-import os
-for _p in %(paths)s:
-    try:
-        os.remove(_p)
+        os.%(what)s(_p)
     except OSError:
         pass
 """

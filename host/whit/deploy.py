@@ -8,6 +8,7 @@ measured = try_out(link, deployment)        the self-test and the time of a run,
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from .needs import IN_PLACE, IN_RAM, PAGED, Needs, needs, packings
 from .runtime import ABI, ARCHES, runtime
 
 _PART, _NEW = ".part", ".new"  # a file that is being written, and a model that whit.store is to take
-_SPARE_BLOCKS = 4  # of the file system, for its folders
 _STEADY_BYTES = 4 << 10  # of heap: a better choice that fits by less is none, as it would not fit the next time
 _NAME_BYTES = 250  # a file system takes 255, .part included
 
@@ -225,9 +225,10 @@ def _check_flash(link: Link, deployment: Deployment) -> None:
     sizes = link.sizes([*deployment.missing, *gone])
     # A small one may lie in its folder's block.
     again = [-(-sizes[path] // facts.block_bytes) for path in gone if sizes.get(path, 0) > facts.block_bytes // 4]
-    # An entry in a folder takes some 64 bytes, and a folder two blocks, of which half may be in use.
-    entries = 2 * -(-64 * len(deployment.missing) // (facts.block_bytes // 2))
-    free = least = facts.free_blocks + sum(again) - entries - _SPARE_BLOCKS
+    # A folder of a littlefs takes two blocks for what half of one holds, at some 32 bytes for each entry.
+    entries = Counter(path.rpartition("/")[0] + "/" for path in deployment.missing)
+    folders = [2 * -(-64 * n // facts.block_bytes) for folder, n in entries.items() if folder != facts.root]
+    free = least = facts.free_blocks + sum(again) - sum(folders)
     for path in deployment.missing:
         free -= _blocks(len(deployment.files[path]), facts)
         least = min(least, free)

@@ -85,9 +85,9 @@ def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], n
     if not measured.passed:
         print("the self-test FAILED: the board computes other bytes than the PC; please report this")
         return 1
-    time = in_seconds(measured.microseconds / 1e6) + (" on this PC" if a.simulate else "")
+    time = in_seconds(measured.microseconds / 1e6) + " per inference" + (" on this PC" if a.simulate else "")
     pages = f", {measured.pages} page reads" if measured.pages else ""
-    print(f"self-test passed; {time} per inference with {measured.kernels} kernels{pages}")
+    print(f"self-test passed; {time} with {measured.kernels} kernels{pages}")
     print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left")
     print()
     if a.simulate:

@@ -20,7 +20,8 @@ _SEVERAL = (tuple, list)  # built here and not in each call
 class Tensor:
     """An input or output: name, shape, dtype, scale, zero_point, and data, its bytes in the arena.
 
-    real = scale * (q - zero_point), where q is a byte of data taken as dtype ("int8" or "uint8").
+    real = scale * (q - zero_point), where q is a byte of data taken as dtype ("int8" or "uint8"). A run overwrites the
+    data of the inputs.
     """
 
     def __init__(self, arena, offset, size, scale, zero_point, dtype, shape, name):
@@ -131,7 +132,11 @@ class Model:
         return ys[0] if len(ys) == 1 else ys
 
     def steps(self):
-        """Run one kernel at a time: a generator that yields the number of the step it has just run."""
+        """Run one kernel at a time: a generator that yields the number of the step it has just run.
+
+        Fill inputs[i].data before the first, all of it, as running overwrites the inputs; outputs[i].data holds the
+        outputs after the last. No other run of the same model may come between.
+        """
         at = number = 0
         while at < self._end:
             size = self._steps[at + 2] | self._steps[at + 3] << 8

@@ -141,7 +141,8 @@ def _extended(error, name, more):
     # have none.
     said = error.args[-1] if error.args else ""
     if not isinstance(said, str) or "; " not in said:
-        said = "%s does not load: %s; free memory or copy it again" % (name, error)
+        remedy = "free memory" if isinstance(error, MemoryError) else "copy it again"
+        said = "%s does not load: %s; %s" % (name, error, remedy)
     if isinstance(error, OSError):
         return OSError(error.args[0], said + more)
     return type(error)(said + more)

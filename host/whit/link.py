@@ -98,7 +98,8 @@ class Link:
         Raises:
             WhitError: the link failed; a BoardError for an exception that left the script.
         """
-        with self._failures(f"{self.port}: the board has stopped answering; reset it and try again"):
+        silent = "the board has stopped answering, or something on it prints between its answers"
+        with self._failures(f"{self.port}: {silent}; stop the threads and timers of boot.py, or reset the board"):
             printed, raised = self._transport.exec_raw(script, timeout=seconds)
         if raised:
             raise BoardError(self.port, raised.decode(errors="replace"))

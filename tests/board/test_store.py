@@ -368,7 +368,7 @@ def test_what_is_not_a_sentence_becomes_one():
     for error, kind in (OSError(5), OSError), (MemoryError(), MemoryError), (MemoryError("no"), MemoryError):
         store._load = fails(error)
         text = refused(store.load, P, error=kind)
-        assert text.startswith(P + " does not load: ") and "; free memory or copy it again (no" in text, text
+        assert text.startswith(P + " does not load: ") and "; copy it again (no" in text, text
     assert refused(store.commit, P, error=MemoryError).startswith(P + ".new does not load: ")
     """)
 

@@ -249,3 +249,14 @@ def test_mistakes_on_the_command_line(app, capsys):
         with pytest.raises(SystemExit) as e:
             main(["image", *arguments])
         assert e.value.code == 2 and "usage: whit image" in capsys.readouterr().err
+
+
+def test_a_model_that_does_not_load_on_the_board_is_said_to(app, capsys, public_model):
+    """The image is there all the same, as a board of that name may have more memory; a script sees the exit status."""
+    (app.parent / "vww.whit").write_bytes(pack(public_model("vww_96_int8.tflite"), "vww").blob)
+    assert main(["image", "vww.whit", "-o", "o.img", "--board", "pico"]) == 1
+    text = capsys.readouterr().err
+    assert re.fullmatch(
+        r"whit: /vww\.whit does not load: the Pico lacks [\d,]+ bytes of heap for it; pack it with --page, .*\n", text
+    )
+    assert (app.parent / "o.img").exists()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 from .. import files
 from ..boards import Board, board
 from ..errors import WhitError
+from ..inspect import describe
 from ..needs import needs_on
 from ..runtime import ARCHES
 from .show import facts, in_bytes, show, size
@@ -68,9 +70,10 @@ def _image(a: Arguments) -> int:
             need, lacking = needs_on(known, there[path], path, a.kernels)
             size += f", weights {need.weights}"
             if lacking:
+                paged = "" if describe(there[path])["pages"] else "pack it with --page, "
                 unfit.append(
                     f"/{path} does not load: the {known.name} lacks {in_bytes(lacking)} of heap for it; "
-                    "use a smaller model or a board with more heap"
+                    f"{paged}use a smaller model or a board with more heap"
                 )
         table.add_row(f"/{path}", size)
     whole = sum(map(len, ours.values()))
@@ -78,7 +81,7 @@ def _image(a: Arguments) -> int:
     print(f"{a.output}: made from {a.source}")
     show(table)
     for line in unfit:
-        print(line)
+        print(f"whit: {line}", file=sys.stderr)
     print()
     if a.fs == "romfs":
         print("Flash it, to firmware with a ROMFS partition:")
@@ -95,7 +98,7 @@ def _image(a: Arguments) -> int:
             print("and press reset.")
     else:
         print("Flash it to where the file system of the board starts, in place of all files that are there.")
-    return 0
+    return 1 if unfit else 0
 
 
 def _known_board(a: Arguments) -> Board | None:

@@ -365,10 +365,14 @@ def test_what_is_not_a_sentence_becomes_one():
             raise error
         return load
     put(m=A, new=B)
-    for error, kind in (OSError(5), OSError), (MemoryError(), MemoryError), (MemoryError("no"), MemoryError):
+    for error, kind, remedy in (
+        (OSError(5), OSError, "copy it again"),
+        (MemoryError(), MemoryError, "free memory"),
+        (MemoryError("no"), MemoryError, "free memory"),
+    ):
         store._load = fails(error)
         text = refused(store.load, P, error=kind)
-        assert text.startswith(P + " does not load: ") and "; copy it again (no" in text, text
+        assert text.startswith(P + " does not load: ") and "; " + remedy + " (no" in text, text
     assert refused(store.commit, P, error=MemoryError).startswith(P + ".new does not load: ")
     """)
 

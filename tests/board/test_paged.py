@@ -63,23 +63,14 @@ for paged in True, False, None:
 
 @pytest.mark.parametrize("kernels", KERNEL_SETS)
 def test_a_hundred_runs_allocate_nothing(kernels):
-    board(f"""
+    board(
+        f"""
+from allocated import allocated
 m = whit.load("m.whit", kernels="{kernels}", paged=True)
-x, y = bytearray(64), bytearray(10)
-
-def allocated():
-    m.run(x, y)
-    gc.collect()
-    gc.disable()
-    before = gc.mem_alloc()
-    for _ in range(100):
-        m.run(x, y)
-    after = gc.mem_alloc()
-    gc.enable()
-    return after - before
-
-assert allocated() == 0
-    """)
+assert allocated(m, bytearray(64), bytearray(10)) == 0
+    """,
+        **{"allocated.py": Path(__file__).with_name("allocated.py").read_bytes()},
+    )
 
 
 def test_only_what_lies_before_the_weights_and_a_page_take_heap():

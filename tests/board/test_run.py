@@ -1,6 +1,7 @@
 """run, steps, profile, summary, selftest: what a loaded model does."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from whit.device import format as blob
 from whit.inspect import describe
 from whit.simulate import KERNEL_SETS
 
+ALLOCATED = Path(__file__).with_name("allocated.py").read_bytes()
 MODELS = {"digits": digits, "dense": dense, "add": add, "two_outputs": two_outputs}
 
 
@@ -18,33 +20,23 @@ MODELS = {"digits": digits, "dense": dense, "add": add, "two_outputs": two_outpu
 def test_a_hundred_runs_allocate_nothing(model, kernels):
     run(
         f"""
-        import gc, whit
+        import whit
+        from allocated import allocated
         from array import array
         m = whit.load("m.whit", kernels="{kernels}")
-
-        def allocated(x, y):
-            m.run(x, y)
-            gc.collect()
-            gc.disable()
-            before = gc.mem_alloc()
-            for _ in range(100):
-                m.run(x, y)
-            after = gc.mem_alloc()
-            gc.enable()
-            return after - before
 
         def only(buffers):
             return buffers[0] if len(buffers) == 1 else buffers
 
-        assert allocated(None, None) == 0
+        assert allocated(m, None, None) == 0
         for make in bytearray, lambda n: array("b", bytes(n)):
             xs = tuple([make(t.size) for t in m.inputs])
             ys = tuple([make(t.size) for t in m.outputs])
-            assert allocated(xs, ys) == 0
-            assert allocated(only(xs), only(ys)) == 0
-            assert allocated(xs, None) == 0 and allocated(None, ys) == 0
+            assert allocated(m, xs, ys) == 0
+            assert allocated(m, only(xs), only(ys)) == 0
+            assert allocated(m, xs, None) == 0 and allocated(m, None, ys) == 0
         """,
-        {"m.whit": MODELS[model]()},
+        {"m.whit": MODELS[model](), "allocated.py": ALLOCATED},
     )
 
 

@@ -10,9 +10,11 @@ _ARCHES = ("", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp"
 _ARCHES += ("rv32imc", "rv64imc")
 
 
-def arch():
-    # The architecture this firmware runs native code of, "" for none.
-    mpy = getattr(sys.implementation, "_mpy", 0)
+def arch(mpy=None):
+    # The architecture this firmware, or that of another board's sys.implementation._mpy, runs native code of, "" for
+    # none.
+    if mpy is None:
+        mpy = getattr(sys.implementation, "_mpy", 0)
     number = mpy >> 10 & 15
     return _ARCHES[number] if number < len(_ARCHES) else ""
 

@@ -139,11 +139,15 @@ class Model:
         """
         at = number = 0
         while at < self._end:
-            size = self._steps[at + 2] | self._steps[at + 3] << 8
-            self._set.run(self._steps, self._weights, self._arena, at, at + size)
+            end = self._after(at)
+            self._set.run(self._steps, self._weights, self._arena, at, end)
             yield number
-            at += size
+            at = end
             number += 1
+
+    def _after(self, at):
+        # Where the step record at `at` ends.
+        return at + (self._steps[at + 2] | self._steps[at + 3] << 8)
 
     def profile(self):
         """Run once on what the arena holds; a list of (what, microseconds).
@@ -160,7 +164,7 @@ class Model:
             if self._pager and self._pager.fetch(at):
                 times.append(("page", ticks_diff(ticks_us(), start)))
                 start = ticks_us()
-            end = at + (self._steps[at + 2] | self._steps[at + 3] << 8)
+            end = self._after(at)
             self._set.run(self._steps, self._weights, self._arena, at, end)
             times.append((names[self._steps[at]], ticks_diff(ticks_us(), start)))
             at = end
@@ -188,7 +192,7 @@ class Model:
         while at < self._end:
             name = names[self._steps[at]]
             counts[name] = counts.get(name, 0) + 1
-            at += self._steps[at + 2] | self._steps[at + 3] << 8
+            at = self._after(at)
         print("  steps: " + ", ".join(["%d %s" % (counts[name], name) for name in counts]))
 
     def selftest(self):

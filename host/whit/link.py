@@ -77,12 +77,10 @@ class Link:
             raise WhitError(f"{machine} at {self.port} has no folder lib in sys.path; append one in boot.py")
         root = root.rstrip("/") + "/"
         before = [p or root for p in path[: path.index(lib)] if not p.startswith(".")]
-        arches = kernelset._ARCHES
-        number = mpy >> 10 & 15
         return Facts(
             machine,
             ".".join(map(str, version[:3])),
-            arches[number] if number < len(arches) else "",
+            kernelset.arch(mpy),
             (mpy & 0xFF, mpy >> 8 & 3),
             heap,
             root,

@@ -16,7 +16,7 @@ setup: $(BIN)/whit ## make .venv with whit in it
 demo: $(BIN)/whit ## see it work: no board, no compiler
 	@$(BIN)/whit demo
 
-test: $(VENV)/dev ## every test; what a machine lacks is skipped, with the reason
+test: $(VENV)/test ## every test; what a machine lacks is skipped, with the reason
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/dev ## what to run before a commit: format, lint, types, generated files, fast tests
@@ -66,6 +66,11 @@ $(BIN)/whit: $(VENV)/pyvenv.cfg pyproject.toml
 $(VENV)/dev: $(BIN)/whit
 	@echo "installing what the tests need into $(VENV)"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/test: $(VENV)/dev
+	@echo "installing PyTorch for the tests into $(VENV)"
+	@$(PIP) --editable '.[test]'
 	@touch $@
 
 $(VENV)/models: $(VENV)/dev

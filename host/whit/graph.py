@@ -63,7 +63,12 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network. Operators stand in an order in which they can run."""
+    """A network. Operators stand in an order in which they can run.
+
+    A model whose images had their channels first has them last here. `input_axes` and `output_axes` tell the
+    model's own order: for each input or output, which of the model's axes each axis here was, (0, 2, 3, 1) for images;
+    empty where nothing was moved.
+    """
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -71,6 +76,8 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     labels: tuple[str, ...] = ()
+    input_axes: tuple[tuple[int, ...], ...] = ()
+    output_axes: tuple[tuple[int, ...], ...] = ()
 
 
 def affine(scale: float, zero_point: int = 0) -> Quantization:

@@ -166,17 +166,33 @@ def int8_outputs(data: bytes, graph: Graph, samples: np.ndarray) -> np.ndarray:
     return (found.reshape(len(samples), -1).astype(np.float64) - y.zero_point) * y.scale
 
 
-def row(case: Case, folder: Path) -> str:
-    graphs = [read_tflite((folder / name).read_bytes(), name) for name in (case.float_model, case.int8_model)]
-    found = quantize(graphs[0], [case.samples(False, CALIBRATED)])
+@dataclass(frozen=True)
+class Compared:
+    """An int8 model beside the float one."""
+
+    same: float  # of the inputs, those whose largest output is the float model's
+    rmse: float  # over all output values
+
+
+def compare(case: Case, folder: Path) -> list[Compared]:
+    """The published int8 model, and whit's."""
+    float_graph, published = (
+        read_tflite((folder / name).read_bytes(), name) for name in (case.float_model, case.int8_model)
+    )
+    ours = quantize(float_graph, [case.samples(False, CALIBRATED)]).graph
     held_out = case.samples(True, COMPARED)
-    truth = execute(graphs[0], [held_out])[0].reshape(len(held_out), -1)
-    cells = []
-    for data, graph in ((write_tflite(graphs[1]), graphs[1]), (write_tflite(found.graph), found.graph)):
+    truth = execute(float_graph, [held_out])[0].reshape(len(held_out), -1)
+    found = []
+    for data, graph in (((folder / case.int8_model).read_bytes(), published), (write_tflite(ours), ours)):
         y = int8_outputs(data, graph, held_out)
-        same = f"{np.mean(y.argmax(1) == truth.argmax(1)):.1%}" if case.classes else ""
-        cells += [same, f"{np.sqrt(np.mean((y - truth) ** 2)):.4f}"]
-    return f"| {case.title} | {case.inputs} | " + " | ".join(cells) + " |"
+        same = np.mean(y.argmax(1) == truth.argmax(1))
+        found.append(Compared(float(same), float(np.sqrt(np.mean((y - truth) ** 2)))))
+    return found
+
+
+def row(case: Case, folder: Path) -> str:
+    cells = [f"{f'{c.same:.1%}' if case.classes else ''} | {c.rmse:.4f}" for c in compare(case, folder)]
+    return f"| {case.title} | {case.inputs} | {' | '.join(cells)} |"
 
 
 def main() -> int:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Graph, Operator, Quantization, Tensor
-from .layout import packed
 from .quantized import requantized
 from .reading import WEIGHTED, Reading, Value
 
@@ -74,7 +73,6 @@ def _output(r: Reading, name: str, value: Value) -> tuple[int, tuple[int, ...]]:
     order = next((o for o in candidates if layout.ordered(o)), None) if rank else []
     if order is None:
         raise r.misplaced(f"output '{name}', in the order in which the model has it,")
-    assert packed(shape, order).sizes == tuple(n for a in order for n in (shape[a],) if n != 1)
     tensor = r.reshape(value.tensor, [shape[a] for a in order])
     if r.tensors[tensor].data is None and tensor in r.producer:
         r.tensors[tensor] = replace(r.tensors[tensor], name=name)
@@ -131,5 +129,5 @@ def _compact(graph: Graph) -> Graph:
         replace(op, inputs=tuple(new[i] for i in op.inputs), outputs=tuple(new[i] for i in op.outputs))
         for op in reversed(kept)
     )
-    ports = {k: tuple(new[i] for i in getattr(graph, k)) for k in ("inputs", "outputs")}
-    return replace(graph, tensors=tensors, operators=operators, **ports)
+    inputs, outputs = (tuple(new[i] for i in ports) for ports in (graph.inputs, graph.outputs))
+    return replace(graph, tensors=tensors, operators=operators, inputs=inputs, outputs=outputs)

@@ -80,6 +80,7 @@ def load(data: bytes, name: str) -> Model:
     """Read the file; nodes that depend on constants alone are computed."""
     try:
         import onnx
+        from onnx import inliner
     except ImportError:
         raise WhitError("onnx, which reads ONNX models, is not installed; install the extra whit[onnx]") from None
     try:
@@ -93,7 +94,7 @@ def load(data: bytes, name: str) -> Model:
     opset = _opset(proto, name)
     try:
         if proto.functions:
-            proto = onnx.inliner.inline_local_functions(proto)
+            proto = inliner.inline_local_functions(proto)
         _refuse(proto, name)
         onnx.checker.check_model(proto)
         return _model(proto, name, opset)
@@ -285,4 +286,4 @@ def _computed(node: Node, given: list[Constant], opset: int) -> list[np.ndarray]
         [helper.make_empty_tensor_value_info(o) for o in node.outputs],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    return ReferenceEvaluator(model).run(None, dict(zip(names, arrays, strict=True)))
+    return list(ReferenceEvaluator(model).run(None, dict(zip(names, arrays, strict=True))))

@@ -39,7 +39,8 @@ def _scores(model: Model) -> Model:
     labels: tuple[str, ...] = ()
     outputs: list[tuple[str, str]] = []
     for name, dtype in model.outputs:
-        at, names, picks = name, (), False
+        at, picks = name, False
+        names: tuple[str, ...] = ()
         while at in producer and producer[at].kind in (*_HIDDEN, *_PICKS):
             node = producer[at]
             names = names or _names(model, node)

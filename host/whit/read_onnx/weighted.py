@@ -230,13 +230,13 @@ def scale_and_shift(r: Reading, x: Value, factor: np.ndarray, shift: np.ndarray)
     if len(shape) != 4 or lead != 3:
         shape = (1, 1, x.layout.size // c, c)
     source = r.reshape(x.tensor, shape)
+    box = (1, 1, 1, c)
     if r.quantized:  # the factor is all scale
-        sign = np.where(m < 0, -127, 127).astype(np.int8)
-        weights = Constant(np.where(m == 0, 0, sign).astype(np.int8), np.where(m == 0, 1, np.abs(m) / 127))
-        weights = replace(weights, zero_point=np.zeros(c, np.int64), axis=3, scale=weights.scale.astype(np.float32))
+        signs = np.where(m == 0, 0, np.where(m < 0, -127, 127)).astype(np.int8)
+        scale = np.where(m == 0, 1, np.abs(m) / 127).astype(np.float32)
+        weights = Constant(signs.reshape(box), scale, np.zeros(c, np.int64), axis=3)
     else:
-        weights = Constant(m.astype(np.float32))
-    weights = replace(weights, data=weights.data.reshape(1, 1, 1, c))
+        weights = Constant(m.astype(np.float32).reshape(box))
     options = {"Padding": VALID, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
     bias = b if np.any(b) else None
     y = r.weighted("DEPTHWISE_CONV_2D", source, weights, bias, shape, DepthMultiplier=1, **options)

@@ -1,4 +1,4 @@
-"""Float graphs under TensorFlow Lite Micro: one process for all models, as starting one for each takes longer."""
+"""Graphs under TensorFlow Lite Micro: one process for all models, as starting one for each takes longer."""
 
 from __future__ import annotations
 
@@ -30,13 +30,19 @@ def _process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 
 
+def invoke(graph: Graph, samples: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """For each sample its outputs, both as the graph has them."""
+    return _process().submit(_invoke, write_tflite(graph), samples, len(graph.outputs)).result()
+
+
 def run(graph: Graph, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
     """For each sample its outputs; inputs and outputs as the model had them, before its axes moved."""
     moved = [[_moved(x, graph.input_axes, i) for i, x in enumerate(sample)] for sample in samples]
     for i, index in enumerate(graph.inputs):
         assert all(sample[i].shape == graph.tensors[index].shape for sample in moved)
-    results = _process().submit(_invoke, write_tflite(graph), moved, len(graph.outputs)).result()
-    return [[_moved(y, graph.output_axes, i, back=True) for i, y in enumerate(sample)] for sample in results]
+    return [
+        [_moved(y, graph.output_axes, i, back=True) for i, y in enumerate(sample)] for sample in invoke(graph, moved)
+    ]
 
 
 def _moved(x: np.ndarray, axes: tuple[tuple[int, ...], ...], i: int, back: bool = False) -> np.ndarray:

@@ -85,23 +85,27 @@ WINDOWS = {
     # pools
     "max_pool": (one_pool("MaxPool", (3, 6, 7), kernel_shape=[2, 2], strides=[2, 2]), ["MAX_POOL_2D"]),
     "max_pool_padded": (
-        one_pool("MaxPool", (3, 8, 8), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), ["PADV2", "MAX_POOL_2D"]
+        one_pool("MaxPool", (3, 8, 8), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+        ["PADV2", "MAX_POOL_2D"],
     ),
     "max_pool_after_relu": (
         after_relu("MaxPool", (3, 8, 8), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
         ["RELU", "PAD", "MAX_POOL_2D"],
     ),
-    "max_pool_same": (one_pool("MaxPool", (3, 7, 7), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), ["MAX_POOL_2D"]),
-    "max_pool_ceil": (
-        one_pool("MaxPool", (3, 7, 9), kernel_shape=[2, 3], strides=[2, 3], ceil_mode=1), None
+    "max_pool_same": (
+        one_pool("MaxPool", (3, 7, 7), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+        ["MAX_POOL_2D"],
     ),
+    "max_pool_ceil": (one_pool("MaxPool", (3, 7, 9), kernel_shape=[2, 3], strides=[2, 3], ceil_mode=1), None),
     "max_pool_ceil_padded": (
-        one_pool("MaxPool", (3, 7, 6), kernel_shape=[3, 3], strides=[3, 2], pads=[1, 0, 1, 0], ceil_mode=1), None
+        one_pool("MaxPool", (3, 7, 6), kernel_shape=[3, 3], strides=[3, 2], pads=[1, 0, 1, 0], ceil_mode=1),
+        None,
     ),
     "max_pool_1d": (one_pool("MaxPool", (3, 9), kernel_shape=[3], strides=[2]), None),
     "average_pool": (one_pool("AveragePool", (3, 6, 7), kernel_shape=[2, 3], strides=[2, 1]), ["AVERAGE_POOL_2D"]),
     "average_pool_same": (
-        one_pool("AveragePool", (3, 7, 7), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4), ["AVERAGE_POOL_2D"]
+        one_pool("AveragePool", (3, 7, 7), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+        ["AVERAGE_POOL_2D"],
     ),
     "average_pool_counted": (
         one_pool("AveragePool", (3, 7, 8), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, count_include_pad=1),
@@ -115,7 +119,7 @@ WINDOWS = {
     "reduce_mean_negative": (one_pool("ReduceMean", (3, 6, 7), axes=[-1, -2]), ["MEAN", "RESHAPE"]),
     "reduce_mean_of_time": (one_pool("ReduceMean", (6, 7), axes=[1], keepdims=0), None),
     "reduce_max": (one_pool("ReduceMax", (3, 6, 7), axes=[2, 3], keepdims=0), ["MAX_POOL_2D", "RESHAPE"]),
-}  # fmt: skip
+}
 
 
 ELEMENTS = {
@@ -137,10 +141,12 @@ ELEMENTS = {
     "softmax_rows": (lambda net: net.op("Softmax", net.input(1, 3, 7), axis=2), ["SOFTMAX"]),
     "softmax_of_channels": (lambda net: net.op("Softmax", image(net), axis=1), [CONV, "SOFTMAX"]),
     "hard_swish_of_gate": (
-        lambda net: [x := image(net), net.op("Mul", x, net.op("HardSigmoid", x, alpha=1 / 6))][1], [CONV, "HARD_SWISH"]
+        lambda net: [x := image(net), net.op("Mul", x, net.op("HardSigmoid", x, alpha=1 / 6))][1],
+        [CONV, "HARD_SWISH"],
     ),
     "hard_swish_gate_first": (
-        lambda net: [x := image(net), net.op("Mul", net.op("HardSigmoid", x, alpha=1 / 6), x)][1], [CONV, "HARD_SWISH"]
+        lambda net: [x := image(net), net.op("Mul", net.op("HardSigmoid", x, alpha=1 / 6), x)][1],
+        [CONV, "HARD_SWISH"],
     ),
     "hard_swish_spelled": (
         lambda net: [
@@ -173,8 +179,11 @@ ELEMENTS = {
     "nothing": (lambda net: net.op("Relu", net.op("Mul", net.input(1, 4), net.constant(1))), ["RELU"]),
     "normalised_input": (
         lambda net: conv(
-            net, net.op("Div", net.op("Sub", net.input(1, 3, 6, 6), net.random(3, 1, 1)), net.random(3, 1, 1, low=0.2)),
-            3, 4, (3, 3),
+            net,
+            net.op("Div", net.op("Sub", net.input(1, 3, 6, 6), net.random(3, 1, 1)), net.random(3, 1, 1, low=0.2)),
+            3,
+            4,
+            (3, 3),
         ),
         [DEPTHWISE, CONV],
     ),
@@ -183,7 +192,8 @@ ELEMENTS = {
         [DEPTHWISE, CONV],
     ),
     "folded": (
-        lambda net: net.op("Mul", net.op("Add", image(net), net.random(4, 1, 1)), net.random(1, 4, 1, 1)), [CONV]
+        lambda net: net.op("Mul", net.op("Add", image(net), net.random(4, 1, 1)), net.random(1, 4, 1, 1)),
+        [CONV],
     ),
     "folded_scalar": (lambda net: net.op("Sub", net.constant(1), net.op("Div", image(net), net.constant(3))), [CONV]),
     "two_readers": (
@@ -196,7 +206,10 @@ ELEMENTS = {
     ),
     # batch normalization
     "norm_of_conv": (lambda net: norm(net, image(net), 4), [CONV]),
-    "norm_of_depthwise": (lambda net: norm(net, conv(net, net.input(1, 4, 6, 6), 4, 8, (3, 3), group=4), 8), [DEPTHWISE]),
+    "norm_of_depthwise": (
+        lambda net: norm(net, conv(net, net.input(1, 4, 6, 6), 4, 8, (3, 3), group=4), 8),
+        [DEPTHWISE],
+    ),
     "norm_of_dense": (lambda net: norm(net, net.op("MatMul", net.input(1, 5), net.random(5, 4)), 4), [DENSE]),
     "norm_of_conv1d": (lambda net: net.op("Relu", norm(net, conv(net, net.input(1, 3, 9), 3, 4, (3,)), 4)), None),
     "norm_first": (lambda net: norm(net, net.input(1, 3, 4, 5), 3), [DEPTHWISE]),
@@ -212,9 +225,10 @@ ELEMENTS = {
         [CONV, "ADD"],
     ),
     "residual_of_series": (
-        lambda net: [x := net.input(1, 4, 9), net.op("Add", x, conv(net, x, 4, 4, (3,), pads=[1] * 2))][1], None
+        lambda net: [x := net.input(1, 4, 9), net.op("Add", x, conv(net, x, 4, 4, (3,), pads=[1] * 2))][1],
+        None,
     ),
-}  # fmt: skip
+}
 
 
 def gemm(net, x, k, n, trans=1, **attributes):
@@ -246,7 +260,10 @@ LAYOUTS = {
     "gemm_scalar_bias": (lambda net: net.op("Gemm", net.input(1, 5), net.random(5, 4), net.random(1)), [DENSE]),
     "gemm_to_one": (lambda net: gemm(net, net.input(1, 5), 5, 1), [DENSE]),
     "matmul": (lambda net: net.op("MatMul", net.input(1, 5), net.random(5, 4)), [DENSE]),
-    "matmul_add": (lambda net: net.op("Add", net.op("MatMul", net.input(1, 5), net.random(5, 4)), net.random(4)), [DENSE]),
+    "matmul_add": (
+        lambda net: net.op("Add", net.op("MatMul", net.input(1, 5), net.random(5, 4)), net.random(4)),
+        [DENSE],
+    ),
     "matmul_rows": (lambda net: net.op("MatMul", net.input(1, 6, 5), net.random(5, 4)), ["RESHAPE", DENSE, "RESHAPE"]),
     "matmul_of_channels": (
         lambda net: net.op("MatMul", net.op("Transpose", image(net), perm=[0, 2, 3, 1]), net.random(4, 7)),
@@ -273,8 +290,10 @@ LAYOUTS = {
         [CONV, "RESHAPE", DENSE],
     ),
     "constant_behind_flatten": (
-        lambda net: net.op("Relu", net.op("Mul", net.op("Flatten", net.op("Relu", image(net, h=3))), net.random(60)))
-        and gemm(net, "v3", 60, 2),
+        lambda net: (
+            net.op("Relu", net.op("Mul", net.op("Flatten", net.op("Relu", image(net, h=3))), net.random(60)))
+            and gemm(net, "v3", 60, 2)
+        ),
         None,
     ),
     "flattened_norm": (lambda net: gemm(net, norm(net, net.op("Flatten", image(net)), 120), 120, 3), None),
@@ -287,7 +306,9 @@ LAYOUTS = {
         [CONV, "MEAN", "RESHAPE", DENSE],
     ),
     "squeeze": (
-        lambda net: gemm(net, net.op("Squeeze", net.op("GlobalMaxPool", image(net)), net.constant([2, 3], np.int64)), 4, 3),
+        lambda net: gemm(
+            net, net.op("Squeeze", net.op("GlobalMaxPool", image(net)), net.constant([2, 3], np.int64)), 4, 3
+        ),
         [CONV, "MAX_POOL_2D", "RESHAPE", DENSE],
     ),
     "unsqueeze": (
@@ -304,22 +325,29 @@ LAYOUTS = {
     ),
     "channels_last_model": (
         lambda net: net.op(
-            "Transpose", conv(net, net.op("Transpose", net.input(1, 6, 7, 3), perm=[0, 3, 1, 2]), 3, 4, (3, 3)),
+            "Transpose",
+            conv(net, net.op("Transpose", net.input(1, 6, 7, 3), perm=[0, 3, 1, 2]), 3, 4, (3, 3)),
             perm=[0, 2, 3, 1],
         ),
         [CONV],
     ),
     "swapped_spatial_axes": (
-        lambda net: conv(net, net.op("Transpose", net.input(1, 3, 6, 7), perm=[0, 1, 3, 2]), 3, 4, (3, 2)), [CONV]
+        lambda net: conv(net, net.op("Transpose", net.input(1, 3, 6, 7), perm=[0, 1, 3, 2]), 3, 4, (3, 2)),
+        [CONV],
     ),
     "rows_as_channels": (
-        lambda net: conv(net, net.op("Squeeze", net.input(1, 1, 5, 9), net.constant([1], np.int64)), 5, 4, (3,)), None
+        lambda net: conv(net, net.op("Squeeze", net.input(1, 1, 5, 9), net.constant([1], np.int64)), 5, 4, (3,)),
+        None,
     ),
     "shuffled_channels": (
         lambda net: conv(
             net,
-            to_shape(net, net.op("Transpose", to_shape(net, image(net), 1, 2, 2, 6, 5), perm=[0, 2, 1, 3, 4]), 1, 4, 6, 5),
-            4, 3, (3, 3),
+            to_shape(
+                net, net.op("Transpose", to_shape(net, image(net), 1, 2, 2, 6, 5), perm=[0, 2, 1, 3, 4]), 1, 4, 6, 5
+            ),
+            4,
+            3,
+            (3, 3),
         ),
         None,
     ),
@@ -328,16 +356,22 @@ LAYOUTS = {
             net,
             conv(
                 net,
-                to_shape(net, net.op("Transpose", to_shape(net, image(net, o=6), 1, 3, 2, 30), perm=[0, 2, 1, 3]), 1, 6, 6, 5),
-                6, 6, (3, 3), group=6,
+                to_shape(
+                    net, net.op("Transpose", to_shape(net, image(net, o=6), 1, 3, 2, 30), perm=[0, 2, 1, 3]), 1, 6, 6, 5
+                ),
+                6,
+                6,
+                (3, 3),
+                group=6,
             ),
             (6, 4, 3),
         ),
         [CONV, DEPTHWISE, "RESHAPE", DENSE],
     ),
     "pad": (
-        lambda net: conv(net, net.op("Pad", net.input(1, 3, 5, 5), net.constant([0, 0, 1, 2, 0, 0, 0, 1], np.int64)),
-                         3, 4, (3, 3)),
+        lambda net: conv(
+            net, net.op("Pad", net.input(1, 3, 5, 5), net.constant([0, 0, 1, 2, 0, 0, 0, 1], np.int64)), 3, 4, (3, 3)
+        ),
         ["PAD", CONV],
     ),
     "pad_value": (
@@ -346,9 +380,10 @@ LAYOUTS = {
     ),
     "pad_series": (lambda net: net.op("Pad", net.input(1, 3, 5), net.constant([0, 0, 2, 0, 0, 1], np.int64)), None),
     "two_outputs": (
-        lambda net: [x := image(net), (net.op("Relu", x), flattened(net, x, (4, 6, 5)))][1], [CONV, "RELU", "RESHAPE", DENSE]
+        lambda net: [x := image(net), (net.op("Relu", x), flattened(net, x, (4, 6, 5)))][1],
+        [CONV, "RELU", "RESHAPE", DENSE],
     ),
-}  # fmt: skip
+}
 
 CASES = WINDOWS | ELEMENTS | LAYOUTS
 

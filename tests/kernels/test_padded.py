@@ -87,7 +87,7 @@ CASES = {
     "maximum_with_zero": (dict(MAXIMUM, value=None, zero_point=0), STEPS),
     "maximum_beyond": (dict(MAXIMUM, pads=((2, 2), (0, 0))), STEPS),
     "average": (dict(kind="AVERAGE_POOL_2D", k=(3, 3), zero_point=6), STEPS),
-}  # fmt: skip
+}
 
 
 def models():

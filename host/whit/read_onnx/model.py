@@ -248,13 +248,30 @@ def fold(node: Node, constants: dict[str, Constant], opset: int) -> dict[str, Co
             return None  # in blocks: refused where it is used
         stored = Constant(given[0].data, given[1].data.reshape(-1), zero.astype(np.int64).reshape(-1), axis)
         return {node.outputs[0]: stored}
+    if node.kind == "QuantizeLinear":
+        return {node.outputs[0]: _quantized(node, given)}
     if node.kind == "Identity":
         return {node.outputs[0]: given[0]}
     if node.kind == "Transpose":
         order = node.attributes.get("perm", range(given[0].data.ndim)[::-1])
         return {node.outputs[0]: given[0].transposed(order)}
-    results = _computed(node, given, opset)
+    try:
+        results = _computed(node, given, opset)
+    except (RuntimeError, NotImplementedError):
+        return None  # ONNX's reference does not have it in this opset
     return {o: Constant(_array(np.asarray(v))) for o, v in zip(node.outputs, results, strict=False) if o}
+
+
+def _quantized(node: Node, given: list[Constant]) -> Constant:
+    """QuantizeLinear, which ONNX's reference has from opset 19 on."""
+    x, scale = given[0].real.astype(np.float32), given[1].data.astype(np.float32)
+    zero = given[2].data if len(given) > 2 else np.zeros_like(scale, np.uint8)
+    along = [1] * x.ndim
+    if scale.size > 1:
+        along[int(node.attributes.get("axis", 1))] = -1
+    limits = np.iinfo(zero.dtype)
+    q = np.rint(x / scale.reshape(along)) + zero.astype(np.int64).reshape(along)
+    return Constant(np.clip(q, limits.min, limits.max).astype(zero.dtype))
 
 
 def _computed(node: Node, given: list[Constant], opset: int) -> list[np.ndarray]:

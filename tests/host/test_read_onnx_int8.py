@@ -101,8 +101,7 @@ def mixed_flatten(net):
 CASES = {
     "network": (
         network,
-        ["QUANTIZE", "PAD", CONV, DEPTHWISE, "ADD", "PADV2", "MAX_POOL_2D", "MEAN", "RESHAPE", DENSE]
-        + ["SOFTMAX", "DEQUANTIZE"],
+        ["QUANTIZE", "PAD", CONV, DEPTHWISE, "ADD", "MAX_POOL_2D", "MEAN", "RESHAPE", DENSE, "SOFTMAX", "DEQUANTIZE"],
     ),
     "conv": (lambda net: conv(net, start(net, 3, 6, 5), 3, 4), ["QUANTIZE", CONV, "DEQUANTIZE"]),
     "conv_no_bias": (lambda net: conv(net, start(net, 3, 6, 5), 3, 4, bias=False), ["QUANTIZE", CONV, "DEQUANTIZE"]),

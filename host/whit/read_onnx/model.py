@@ -201,9 +201,10 @@ def _dims(value: Any) -> list[int | str]:
 
 def _batch(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
     """The fixed size of the first axis that all inputs and outputs have: a batch. 1 where there is no such axis."""
-    first = {dims[0] if len(dims) > 1 else "" for dims in map(_dims, [*inputs, *filter(_is_tensor, outputs)])}
+    shaped = [o for o in outputs if _is_tensor(o) and o.type.tensor_type.HasField("shape")]
+    first = {dims[0] if dims else 1 for dims in map(_dims, [*inputs, *shaped])}
     (only,) = first if len(first) == 1 else (1,)
-    return only if isinstance(only, int) else 1
+    return only if isinstance(only, int) and all(len(_dims(i)) > 1 for i in inputs) else 1
 
 
 def _input(value: Any, name: str, batch: int) -> Input:

@@ -38,7 +38,9 @@ def read(data: bytes, name: str) -> Graph:
         what, remedy = other
         raise WhitError(f"{name}: {what}, not a model that whit reads; {remedy}")
     if not _is_onnx(data):
-        raise WhitError(f"{name}: no format that is known (it starts with {data[:8]!r}); {_TAKES}")
+        raise WhitError(
+            f"{name}: not a TFLite or ONNX model (it starts with {data[:8]!r}); give a .tflite or .onnx file"
+        )
     return read_onnx(data, name)
 
 

@@ -4,12 +4,14 @@ import io
 import json
 import pickle
 import random
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from floats import assert_same
 from onnx import TensorProto, helper
 from onnx_nets import OnnxNet, assert_reads, kinds
 from whit.errors import WhitError
@@ -77,8 +79,11 @@ FORMATS = {
     "zip": (archive("a.txt"), r"x: a zip archive, not a model that whit reads; whit reads .tflite and .onnx"),
     "zipped": (archive("a/m.onnx"), r"x: a zip archive with a/m.onnx in it, .*; unpack it and give that file"),
     "cut_zip": (archive("a/m.onnx")[:40], r"x: a zip archive that is cut off, .*; copy it again"),
-    "text": (b"hello world, this is text", r"x: no format that is known \(it starts with b'hello wo'\); whit reads"),
-    "image": (b"\x89PNG\r\n\x1a\n" + bytes(50), r"x: no format that is known"),
+    "text": (
+        b"hello world, this is text",
+        r"x: not a TFLite or ONNX model \(it starts with b'hello wo'\); give a .tflite",
+    ),
+    "image": (b"\x89PNG\r\n\x1a\n" + bytes(50), r"x: not a TFLite or ONNX model"),
 }
 
 
@@ -279,6 +284,15 @@ def test_fixed_batch_that_is_no_batch():
     assert [graph.tensors[i].shape for i in graph.inputs + graph.outputs] == [(4, 5), (1, 12)]
 
 
+def test_without_onnx(monkeypatch):
+    data = small_bytes()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(
+        WhitError, match=r"^onnx, which reads ONNX models, is not installed; install the extra whit\[onnx\]"
+    ):
+        read(data, "x")
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("seed", range(2))
 def test_mutated_files(seed):
@@ -334,6 +348,52 @@ def test_winner_alone():
     scores = net.op("MatMul", net.input(1, 4), net.random(4, 3))
     graph = read_onnx(net.bytes(net.op("ArgMax", scores, axis=1), dtype=TensorProto.INT64), "w")
     assert [graph.tensors[i].name for i in graph.outputs] == [scores]
+
+
+def test_two_classes():
+    """A classifier of two classes has one score and gives (1 - p, p), joined by Concat: here a layer of two values."""
+    net = OnnxNet("two_classes")
+    x = net.op("Relu", net.op("MatMul", net.input(1, 4), net.random(4, 6)))
+    p = net.op("Sigmoid", net.op("Add", net.op("MatMul", x, net.random(6, 1)), net.random(1)))
+    graph = assert_reads(net, net.op("Concat", net.op("Sub", net.constant(1), p), p, axis=1))
+    assert kinds(graph) == ["FULLY_CONNECTED", "RELU", "FULLY_CONNECTED", "LOGISTIC"]
+
+
+def test_names_that_do_not_fit_are_no_labels():
+    net, _, *outputs = classifier(["a", "b"])
+    net.nodes = [n for n in net.nodes if n.op_type not in ("ArrayFeatureExtractor", "Reshape")]
+    assert read_onnx(net.bytes(outputs[1]), "c").labels == ()
+
+
+def linear(kind, post_transform, rows, **attributes):
+    net = OnnxNet("linear")
+    weights, bias = net.rng.normal(size=(rows, 4)), net.rng.normal(size=rows)
+    attributes |= dict(coefficients=weights.ravel().tolist(), intercepts=bias.tolist(), post_transform=post_transform)
+    y = net.op(
+        kind, net.input("N", 4), domain="ai.onnx.ml", outputs=1 if kind == "LinearRegressor" else 2, **attributes
+    )
+    return net, y, weights, bias
+
+
+def test_linear_regressor():
+    net, y, weights, bias = linear("LinearRegressor", "NONE", 2)
+    graph = read_onnx(net.bytes(y), "linear")
+    assert kinds(graph) == ["FULLY_CONNECTED"]
+    x = net.rng.normal(size=(1, 4)).astype(np.float32)
+    assert_same(graph, [[x]], [[x @ weights.T + bias]])
+
+
+@pytest.mark.parametrize("function", ["SOFTMAX", "LOGISTIC"])
+def test_linear_classifier(function):
+    net, (label, scores), weights, bias = linear("LinearClassifier", function, 3, classlabels_strings=["a", "b", "c"])
+    scores = net.op("Normalizer", scores, domain="ai.onnx.ml", norm="L1") if function == "SOFTMAX" else scores
+    scores = net.op("ZipMap", scores, domain="ai.onnx.ml", classlabels_strings=["a", "b", "c"])
+    graph = read_onnx(net.bytes(net.op("Identity", label), scores), "linear")
+    assert len(graph.outputs) == 1 and graph.labels == ("a", "b", "c")
+    x = net.rng.normal(size=(1, 4)).astype(np.float32)
+    z = x @ weights.T + bias
+    expected = np.exp(z) / np.exp(z).sum() if function == "SOFTMAX" else 1 / (1 + np.exp(-z))
+    assert_same(graph, [[x]], [[expected]])
 
 
 def test_scaler():

@@ -118,6 +118,14 @@ CASES = {
         lambda net: net.quantize(relu(net, conv(net, start(net, 3, 6, 5), 3, 4)), 0.1, -5),
         ["QUANTIZE", CONV, "RELU", "DEQUANTIZE"],
     ),
+    "relu_of_another_scale": (
+        lambda net: net.quantize(relu(net, conv(net, start(net, 3, 6, 5), 3, 4)), 0.06, -128),
+        ["QUANTIZE", CONV, "RELU", "DEQUANTIZE"],
+    ),
+    "relu_of_two_scales": (
+        lambda net: net.quantize(net.quantize(relu(net, conv(net, start(net, 3, 6, 5), 3, 4)), 0.06, -128), 0.09, -100),
+        ["QUANTIZE", CONV, "RELU", "QUANTIZE", "DEQUANTIZE"],
+    ),
     "flatten": (mixed_flatten, ["QUANTIZE", CONV, "RESHAPE", DENSE, "DEQUANTIZE"]),
     "matmul_add": (
         lambda net: net.quantize(

@@ -13,6 +13,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
+
 from ..errors import WhitError
 from ..graph import Graph
 from . import elementwise, movement, pooling, quantized, weighted  # noqa: F401  each registers its operators
@@ -69,7 +71,12 @@ def read_onnx(data: bytes, name: str) -> Graph:
     Raises:
         WhitError: not an ONNX model, or one with something that no operator of TFLite expresses; the text names it.
     """
-    model = simplify(load(data, name))
+    with np.errstate(all="ignore"):  # what is not finite is refused at its end
+        return _first(simplify(load(data, name)))
+
+
+def _first(model: Model) -> Graph:
+    """The graph with the likeliest order of the inputs' axes among those that have one."""
     first: LayoutError | None = None
     for orders in itertools.islice(_orders(model), _MOST_ATTEMPTS):
         try:
@@ -77,7 +84,9 @@ def read_onnx(data: bytes, name: str) -> Graph:
         except LayoutError as e:
             first = first or e
         except BROKEN as e:
-            raise WhitError(f"{name}: the ONNX file is corrupted ({type(e).__name__}); export or copy it again") from e
+            raise WhitError(
+                f"{model.name}: the ONNX file is corrupted ({type(e).__name__}); export or copy it again"
+            ) from e
     assert first is not None
     raise first
 

@@ -17,6 +17,9 @@ def finish(r: Reading, orders: tuple[tuple[int, ...], ...]) -> Graph:
     """The Graph of a reading whose nodes have all been read."""
     r.node = None
     _biases(r)
+    for t in r.tensors:
+        if t.data is not None and t.dtype == "float32" and not np.all(np.isfinite(t.data)):
+            raise r.error(f"the constants of '{t.title}' are not finite when folded", "train the model again")
     outputs, axes = [], []
     for name, dtype in r.model.outputs:
         if name not in r.values:
@@ -36,11 +39,18 @@ def finish(r: Reading, orders: tuple[tuple[int, ...], ...]) -> Graph:
             tuple(r.operators),
             tuple(r.inputs),
             tuple(outputs),
-            r.model.labels,
+            _labels(r, outputs),
             moved_inputs if any(moved_inputs) else (),
             tuple(axes) if any(axes) else (),
         )
     )
+
+
+def _labels(r: Reading, outputs: list[int]) -> tuple[str, ...]:
+    """The model's class names, where an output has a value for each, on one line each."""
+    names = tuple(" ".join(name.split()) for name in r.model.labels)
+    counts = [r.tensors[index].shape[-1:] for index in outputs]
+    return names if (len(names),) in counts and all(names) else ()
 
 
 def _biases(r: Reading) -> None:

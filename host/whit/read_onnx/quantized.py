@@ -13,9 +13,13 @@ from .reading import Reading, operator
 
 def _parameters(r: Reading, default: str) -> tuple[float, int, str]:
     """(scale, zero point, data type) as the model has them."""
+    import onnx
+
     scale, zero = r.constant(1), r.maybe_constant(2)
     if scale.data.size != 1:
         raise r.error(f"has {scale.data.size} scales for an activation", "quantize activations per tensor")
+    if r.attribute("output_dtype"):
+        default = onnx.helper.tensor_dtype_to_np_dtype(r.attribute("output_dtype")).name
     dtype = default if zero is None else zero.data.dtype.name
     if dtype not in ("int8", "uint8"):
         raise r.error(f"quantizes an activation to {dtype}", "whit runs int8: quantize to int8 or uint8")
@@ -46,8 +50,10 @@ def requantized(r: Reading, tensor: int, wanted: Quantization) -> int:
     t = r.tensors[tensor]
     if same(t.quantization, wanted):
         return tensor
-    if t.quantization is None and tensor not in r.inputs:
+    unset = t.quantization is None or (tensor in r.provisional and tensor not in r.shared)
+    if unset and tensor not in r.inputs:
         r.tensors[tensor] = replace(t, quantization=wanted)
+        r.provisional.discard(tensor)
         return tensor
     key = (tensor, float(wanted.scale[0]), int(wanted.zero_point[0]))
     if key not in r.entered:

@@ -20,7 +20,7 @@ NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # the axis of the weights' output channels
 _FUSES = (*WEIGHTED, "ADD", "MAX_POOL_2D", "AVERAGE_POOL_2D")
 # int8: what keeps its input's quantization, and what has one of its own; TFLite's rules.
-_KEEPS = ("RESHAPE", "PAD", "PADV2", "MAX_POOL_2D", "AVERAGE_POOL_2D", "RELU", "RELU6")
+_KEEPS = ("RESHAPE", "PAD", "PADV2", "MAX_POOL_2D", "AVERAGE_POOL_2D", "RELU6")
 _FIXED = {"SOFTMAX": (1 / 256, -128), "LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
 _NOT_NEGATIVE = ("RELU", "RELU6", "SOFTMAX", "LOGISTIC")
 _STAYS_NOT_NEGATIVE = ("RESHAPE", "PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN")
@@ -70,6 +70,7 @@ class Reading:
         self.producer: dict[int, int] = {}  # tensor -> operator
         self.shared: set[int] = set()  # tensors that more than one node or output reads
         self.not_negative: set[int] = set()
+        self.provisional: set[int] = set()  # int8 tensors whose scale a QuantizeLinear right behind may still set
         self.constants = dict(model.constants)
         self.values: dict[str, Value] = {}
         self.inputs: list[int] = []
@@ -189,12 +190,14 @@ class Reading:
                         f"computes in float32 inside a quantized model ('{self.tensors[index].title}' has no scale)",
                         "quantize every activation, or give the float model",
                     )
-            if kind in _KEEPS:
+            if kind in _KEEPS or kind == "RELU":
                 quantization = self.tensors[inputs[0]].quantization
             elif kind in _FIXED:
                 quantization = affine(*_FIXED[kind])
         result = self.tensor(shape, self._node.outputs[0] if self.node else self.tensors[inputs[0]].name)
         self.tensors[result] = replace(self.tensors[result], quantization=quantization)
+        if kind == "RELU":
+            self.provisional.add(result)
         kept = kind in _STAYS_NOT_NEGATIVE and inputs[0] in self.not_negative
         if kind in _NOT_NEGATIVE or kept:
             self.not_negative.add(result)

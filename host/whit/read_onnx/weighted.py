@@ -121,6 +121,14 @@ def _dense(r: Reading, weights: Constant, bias: np.ndarray | None) -> None:
     assert len(inner) + len(rows) == len(layout.sizes)
     count = layout.size // k
     source = r.reshape(x.tensor, (count, k))
+    before = r.made_by(source)
+    if k == 1 and before is not None and before.kind == "FULLY_CONNECTED" and not r.quantized:
+        # A layer of one value is worth none of its own.
+        first, at = r.tensors[before.inputs[1]].data, r.producer[source]
+        assert first is not None
+        if at in r.biases:
+            bias = weights.real @ r.biases[at] + (0 if bias is None else bias)
+        source, weights = before.inputs[0], Constant((weights.real @ first).astype(np.float32))
     y = r.weighted("FULLY_CONNECTED", source, weights, bias, (count, out), WeightsFormat=0, KeepNumDims=0)
     if out == 1:
         r.set(y, Layout(layout.sizes[: len(rows)], (*layout.axes[:-1], ())))

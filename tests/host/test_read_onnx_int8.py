@@ -7,7 +7,8 @@ import pytest
 from exact import assert_exact
 from onnx import TensorProto
 from onnx_nets import OnnxNet, kinds
-from whit import reference
+from whit import describe, reference
+from whit.cli import main
 from whit.errors import WhitError
 from whit.pack import pack
 from whit.read_onnx import read_onnx
@@ -234,6 +235,14 @@ def test_every_kernel_set():
     net = QdqNet("every")
     packed = pack(net.bytes(network(net)), "every")
     assert_exact(write_tflite(packed.graph), samples=3)
+
+
+def test_command(tmp_path, capsys):
+    net = QdqNet("command")
+    (tmp_path / "model.onnx").write_bytes(net.bytes(network(net)))
+    assert main(["pack", str(tmp_path / "model.onnx")]) == 0
+    assert "model.whit: packed from model.onnx" in capsys.readouterr().out
+    assert describe((tmp_path / "model.whit").read_bytes())["inputs"][0]["shape"] == [1, 9, 10, 3]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8], ids=["uint8", "int8"])

@@ -71,8 +71,11 @@ def read_onnx(data: bytes, name: str) -> Graph:
     Raises:
         WhitError: not an ONNX model, or one with something that no operator of TFLite expresses; the text names it.
     """
-    with np.errstate(all="ignore"):  # what is not finite is refused at its end
-        return _first(simplify(load(data, name)))
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused at its end
+            return _first(simplify(load(data, name)))
+    except WhitError as e:  # names in a model may hold anything
+        raise type(e)("".join(c if c.isprintable() else "?" for c in str(e))) from e
 
 
 def _first(model: Model) -> Graph:

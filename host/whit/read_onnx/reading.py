@@ -88,20 +88,17 @@ class Reading:
     # Errors
 
     def error(self, problem: str, remedy: str) -> WhitError:
-        where = self.model.name
-        if self.node is not None:
-            where += f": {self.node.kind} '{title(self.node.title)}'"
-        return WhitError(f"{where}: {problem}; {remedy}")
+        return WhitError(f"{self._where}: {problem}; {remedy}")
 
     def misplaced(self, what: str) -> LayoutError:
         return LayoutError(
-            str(
-                self.error(
-                    f"{what} would take moving elements in memory, a transpose that is not supported",
-                    "put it right behind the model's input, or leave it out",
-                )
-            )
+            f"{self._where}: {what} would take moving elements in memory, a transpose that is not supported; "
+            "put it right behind the model's input, or leave it out"
         )
+
+    @property
+    def _where(self) -> str:
+        return self.model.name + (f": {self.node.kind} '{title(self.node.title)}'" if self.node else "")
 
     # What a node has
 

@@ -53,11 +53,7 @@ def image(r: Reading, x: Value) -> tuple[int, np.ndarray]:
         raise r.misplaced("bringing the channels last")
     c = x.shape[1]
     shape = (1, *([1] * (4 - len(x.shape))), *x.shape[2:], c)
-    return r.reshape(x.tensor, shape), packed_channels(x).astype(np.int64)
-
-
-def packed_channels(x: Value) -> np.ndarray:
-    return x.layout.axis(1).arrange(np.arange(x.shape[1]))
+    return r.reshape(x.tensor, shape), x.layout.axis(1).arrange(np.arange(c))
 
 
 def slides(r: Reading, x: Value, kernel: tuple[int, ...], grows: bool = False) -> tuple[Slide, Slide]:

@@ -19,7 +19,7 @@ Arguments = argparse.Namespace
 
 
 def _fit_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite, .onnx or .whit file")
     p.add_argument("--board", metavar="NAME", help="default: every board that is known")
     p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
     p.add_argument("--no-time", action="store_true", help="do not count instructions, which needs QEMU")
@@ -29,8 +29,8 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
 def _fit(a: Arguments) -> int:
     """Say which boards with stock MicroPython a model fits, what it leaves there, and about how long it runs.
 
-    A .tflite file is packed for each board: whole, or in pages where the heap does not hold it. Exit status 1 if it
-    does not fit the board that was named.
+    A .tflite or .onnx file is packed for each board: whole, or in pages where the heap does not hold it. Exit status 1
+    if it does not fit the board that was named.
     """
     from ..fit import count, fit
 

@@ -38,7 +38,7 @@ def _page(text: str) -> int:
 
 
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
     calibrate_argument(p)
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
@@ -198,7 +198,7 @@ def _run(a: Arguments) -> int:
 
 
 def _verify_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
     calibrate_argument(p)
     p.add_argument("-o", "--output", type=Path, metavar="OUT.tflite", help="keep the int8 model that is compared")
     p.add_argument("--samples", type=int, default=20, metavar="N", help="random inputs beside the extremes; default 20")
@@ -210,6 +210,7 @@ _MOST_SAMPLES = 10_000
 
 def _verify(a: Arguments) -> int:
     """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
+    from ..tflite_schema import FILE_IDENTIFIER
     from ..verify import verify
     from ..write_tflite import write_tflite
 
@@ -219,7 +220,10 @@ def _verify(a: Arguments) -> int:
         )
     if a.output:
         files.keep(a.output, a.model, *([a.calibrate] if a.calibrate else []))
-    data = write_tflite(quantized(a.model, a.calibrate).graph) if a.calibrate else files.read(a.model)
+    # What is not TFLite becomes it, as the reference reads nothing else.
+    data = files.read(a.model)
+    if a.calibrate or data[4:8] != FILE_IDENTIFIER:
+        data = write_tflite(quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model))
     if a.output:
         files.write(a.output, data)
     with progress_bar("verifying") as progress:
@@ -236,7 +240,7 @@ def _verify(a: Arguments) -> int:
 
 
 def _bench_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite, .onnx or .whit file")
     p.add_argument("--core", choices=[core.name for core in CORES], help="default: every core")
     p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
     p.add_argument("--json", action="store_true", help="everything, for programs")
@@ -304,7 +308,7 @@ def _demo(a: Arguments) -> int:
 
 
 COMMANDS = {
-    "pack": ("MODEL.tflite -> MODEL.whit, and what a board needs for it", _pack, _pack_arguments),
+    "pack": ("a model -> MODEL.whit, and what a board needs for it", _pack, _pack_arguments),
     "inspect": ("what a .whit file holds", _inspect, _inspect_arguments),
     "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
     "verify": ("compare with TensorFlow Lite Micro, byte for byte", _verify, _verify_arguments),

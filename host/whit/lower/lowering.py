@@ -10,6 +10,7 @@ from .. import fixedpoint as fp
 from ..errors import WhitError
 from ..graph import Graph, Operator, Tensor
 from ..program import Place, Port, Step
+from .padding import Padding, paddings
 
 _ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
 _BOUNDS = {"NONE": (None, None), "RELU": (0, None), "RELU_N1_TO_1": (-1, 1), "RELU6": (0, 6)}
@@ -39,6 +40,7 @@ class Lowering:
         self.steps: list[Step] = []
         self.buffer_of: dict[int, int] = {}  # tensor index -> buffer
         self.edge: dict[int, int] = {}  # a float tensor at the edge -> the int8 tensor that stands for it
+        self.paddings = paddings(graph)  # padded tensors that are not made: their reader pads
 
     def error(self, problem: str, remedy: str) -> WhitError:
         where = self.graph.name
@@ -149,6 +151,17 @@ class Lowering:
             raise self.not_int8(tensor, self.op)
         self._check_quantization(tensor)
         return tensor, place
+
+    def padded(self) -> tuple[Tensor, Place, Padding | None]:
+        """Input 0, an image; where a PAD in front is this operator's to do, what it pads, and how."""
+        padding = self.paddings.get(self._index(0))
+        if padding is None:
+            return *self.activation(0), None
+        tensor = self.tensor(padding.source)
+        if padding.source not in self.buffer_of:
+            raise self.error(f"input '{tensor.title}' is used before it is computed", "export the model again")
+        self._check_quantization(tensor)
+        return tensor, Place(self.buffer_of[padding.source]), padding
 
     def result(self, dtypes: tuple[str, ...] = ("int8",)) -> tuple[Tensor, Place]:
         """The output of the current operator, with a buffer of its own."""

@@ -17,6 +17,8 @@ def _reshape(low: Lowering, op: Operator) -> None:
 
 @operator("PAD", "PADV2")
 def _pad(low: Lowering, op: Operator) -> None:
+    if op.outputs[0] in low.paddings:
+        return  # the layer behind it pads
     x, source = low.activation(0)
     y, result = low.result()
     low.keep_quantization(x, y, "PAD keeps")

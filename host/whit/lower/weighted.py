@@ -73,7 +73,7 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
 
 @operator("CONV_2D")
 def _conv_2d(low: Lowering, op: Operator) -> None:
-    x, source = low.activation(0)
+    x, source, padding = low.padded()
     y, result = low.result()
     weights, quant, flags = _weighted(low, x, y, 0)
     shape = low.tensor(op.inputs[1]).shape
@@ -81,7 +81,7 @@ def _conv_2d(low: Lowering, op: Operator) -> None:
     if shape[3] != channels:
         groups = f" ({channels // shape[3]} groups)" if channels % shape[3] == 0 else ""
         raise low.error(f"weights {shape} over {channels} channels{groups} are not supported", "use groups=1")
-    values = windows(low, op, x, y, (shape[1], shape[2]))
+    values = windows(low, op, x, y, (shape[1], shape[2]), padding)
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
     blocks = {"w": layout.quad_blocks(weights), "q": quant}
     low.add_step("conv2d", values, {"x": source, "y": result}, blocks, flags)
@@ -89,14 +89,14 @@ def _conv_2d(low: Lowering, op: Operator) -> None:
 
 @operator("DEPTHWISE_CONV_2D")
 def _depthwise_conv_2d(low: Lowering, op: Operator) -> None:
-    x, source = low.activation(0)
+    x, source, padding = low.padded()
     y, result = low.result()
     weights, quant, flags = _weighted(low, x, y, 3)
     shape = low.tensor(op.inputs[1]).shape
     channels = image(low, x)[2]
     if shape[0] != 1 or shape[3] % channels:
         raise low.error(f"weights {shape} over {channels} channels are not supported", "export the model again")
-    values = windows(low, op, x, y, (shape[1], shape[2]))
+    values = windows(low, op, x, y, (shape[1], shape[2]), padding)
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
     places = {"x": source, "y": result}
     if channels == 1 and len(weights) > 1:  # every output channel reads the one input channel: a convolution

@@ -101,13 +101,13 @@ def page(found: Evaluation, samples: File, labels: File) -> str:
     import matplotlib
 
     base = found.scores[0]
-    shape = "x".join(map(str, found.sample_shape))
+    shape = "x".join(map(str, found.sample_shape[found.sample_shape[:1] == (1,) :])) or "1"
     classes = f", {len(found.classes)} classes" if found.classes else ""
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a font that lacks a letter: the reader's need not
         bars, confusions = _bars(found), _confusions(found)
     return Template(files(__package__).joinpath("report.html").read_text("utf-8")).substitute(
-        title=escape(f"{base.name}, evaluated"),
+        title=escape(f"Accuracy report: {base.name}"),
         data=escape(f"{found.samples:,} samples ({shape}) of {samples.name}, labels of {labels.name}{classes}"),
         summary=_summary(found),
         notes="\n".join(f"<li>{escape(line)}</li>" for line in about(found)),
@@ -139,7 +139,8 @@ def _number(n: int | None) -> str:
 def _summary(found: Evaluation) -> str:
     quality = ["accuracy", "right", "as float"] if found.classes else ["RMSE"]
     cores = [_TITLES[core] for core in found.cores]
-    head = f"<tr>{_cells('th', ['model', 'type', *quality, 'SQNR', '.whit', 'weights', 'arena', *cores])}</tr>"
+    head = '<tr><th>model</th><th class="word">type</th>'
+    head += f"{_cells('th', [*quality, 'SQNR', '.whit', 'weights', 'arena', *cores])}</tr>"
     rows = []
     for n, s in enumerate(found.scores):
         if s.rmse is None:
@@ -166,13 +167,13 @@ def _by_class(found: Evaluation) -> str:
 
 
 def _files(found: Evaluation, samples: File, labels: File) -> str:
-    head = f"<tr>{_cells('th', ['file', 'bytes', 'SHA-256', 'ran in'])}</tr>"
+    head = '<tr><th>file</th><th>bytes</th><th class="word">SHA-256</th><th class="word">ran in</th></tr>'
     told = [(s.name, s.file_bytes, s.sha256, s.ran_in) for s in found.scores]
     told += [(file.name, len(file.data), file.sha256, "") for file in (samples, labels)]
     return _table(
         head,
         [
-            f'<tr><th scope="row">{escape(name)}</th><td>{size:,}</td><td><code>{sha256[:16]}</code></td>'
+            f'<tr><th scope="row">{escape(name)}</th><td>{size:,}</td><td class="word"><code>{sha256[:16]}</code></td>'
             f'<td class="word">{where}</td></tr>'
             for name, size, sha256, where in told
         ],
@@ -185,7 +186,7 @@ def _files(found: Evaluation, samples: File, labels: File) -> str:
 def _image(figure: Figure, what: str) -> str:
     """The figure inside the page. As an image, its names and those of the others do not meet."""
     file = io.BytesIO()
-    figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None, "Creator": None})
+    figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     data = base64.b64encode(file.getvalue()).decode()
     return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(what)}"></figure>'
 
@@ -215,13 +216,16 @@ def _bar(scores: Sequence[Score], title: str, values: Sequence[Any], text: Calla
     from matplotlib.figure import Figure
 
     there = [n for n, value in enumerate(values) if value is not None]
-    figure = Figure(figsize=(3.9, 0.45 + 0.3 * len(there)))
-    axes = figure.subplots()
+    names = [_short(scores[n].name) for n in there]
+    left, wide, right, above, high = 0.12 + 0.056 * max(map(len, names)), 1.75, 0.7, 0.32, 0.27 * len(there)  # inches
+    across, down = left + wide + right, above + high + 0.05
+    figure = Figure(figsize=(across, down))
+    axes = figure.add_axes((left / across, 0.05 / down, wide / across, high / down))
     numbers = [values[n] or 0 for n in there]
     bars = axes.barh(range(len(there)), numbers, height=0.62, color=[_BLUE if n else _GREY for n in there])
     axes.bar_label(bars, [text(values[n]) for n in there], padding=4)
-    axes.set_yticks(range(len(there)), [_short(scores[n].name) for n in there])
-    axes.invert_yaxis()
+    axes.set_yticks(range(len(there)), names)
+    axes.set_ylim(len(there) - 0.5, -0.5)
     axes.set_title(title)
     axes.set_xlim(0, max([*numbers, 1e-12]))
     axes.set_xticks([])
@@ -246,9 +250,13 @@ def _confusion(score: Score, classes: Sequence[str]) -> str:
 
     n, table = len(classes), np.array(score.confusion)
     part = table / np.maximum(table.sum(1, keepdims=True), 1)
-    side = min(max(1.5, 0.34 * n), 6.8)
-    figure = Figure(figsize=(side, side))
-    axes = figure.add_axes((0, 0, 1, 1))
+    names, size = [_short(name) for name in classes], 9 if n <= _MOST_COUNTED else 6
+    side, margin = min(max(1.2, 0.31 * n), 6.5), 0.05  # inches
+    if n <= _MOST_NAMED:
+        margin = 0.15 + 0.0068 * size * max(map(len, names))
+    across, down = max(margin + side, 2.2) + 0.05, margin + side + 0.35
+    figure = Figure(figsize=(across, down))
+    axes = figure.add_axes((margin / across, margin / down, side / across, side / down))
     if n <= _MOST_NAMED:  # sharp at any size; of more cells a picture is smaller
         grid = np.arange(n + 1) - 0.5
         axes.pcolormesh(grid, grid, part, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.6)
@@ -257,10 +265,8 @@ def _confusion(score: Score, classes: Sequence[str]) -> str:
         axes.imshow(part, cmap="Blues", vmin=0, vmax=1)
     axes.set_title(_short(score.name), pad=8)
     if n <= _MOST_NAMED:
-        size = 9 if n <= _MOST_COUNTED else 6
-        axes.set_yticks(range(n), [_short(name) for name in classes], fontsize=size)
-        upright = max(len(_short(name)) for name in classes) > 3
-        axes.set_xticks(range(n), [_short(name) for name in classes], fontsize=size, rotation=90 if upright else 0)
+        axes.set_yticks(range(n), names, fontsize=size)
+        axes.set_xticks(range(n), names, fontsize=size, rotation=90 if max(map(len, names)) > 2 else 0)
     else:
         axes.set_xticks([])
         axes.set_yticks([])

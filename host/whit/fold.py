@@ -114,8 +114,8 @@ class _Work:
         return next(n for n, other in enumerate(self.operators) if other is op)
 
     def merge(self, op: Operator, into: Operator) -> None:
-        """`into`, the operator that writes the input of `op` (maybe changed by now), does the work of both."""
-        before = next(n for n, other in enumerate(self.operators) if set(other.outputs) & set(op.inputs))
+        """`into`, which writes the input of `op` or stands in its place, does the work of both."""
+        before = next(n for n, other in enumerate(self.operators) if other.outputs == into.outputs)
         self.operators[before] = replace(into, outputs=op.outputs)
         del self.operators[self.place(op)]
 
@@ -148,9 +148,12 @@ class _Work:
             "DIV": (1 / c, zero),
         }[op.kind]
         fused = {"FusedActivationFunction": op.options.get("FusedActivationFunction", LINEAR)}
-        before = self.producer(index)
+        last = before = self.producer(index)
+        if last is not None and last.kind in _RESHAPES and self.tensors[last.inputs[0]].shape[-1:] == (channels,):
+            before = self.producer(last.inputs[0])
         if (
-            before is not None
+            last is not None
+            and before is not None
             and before.kind in WEIGHTED
             and self.value(before, 1) is not None
             and not before.options.get("FusedActivationFunction", LINEAR)
@@ -164,7 +167,9 @@ class _Work:
             constants = (weights * by_channel, offset)
             names = (self.tensors[before.inputs[1]].name, f"{self.tensors[op.outputs[0]].name}/bias")
             put = [self.constant(n, v.astype(np.float32)) for n, v in zip(names, constants, strict=True)]
-            self.merge(op, replace(before, inputs=(before.inputs[0], *put), options=before.options | fused))
+            changed = replace(before, inputs=(before.inputs[0], *put), options=before.options | fused)
+            self.operators[self.place(before)] = changed
+            self.merge(op, changed if last is before else last)
             return
         name = self.tensors[op.outputs[0]].name
         image = (1, 1, self.tensors[index].size // channels, channels) if len(shape) != 4 else shape

@@ -21,18 +21,18 @@ Arguments = argparse.Namespace
 _CORES = "m0plus", "m4"
 _MOST_CLASSES = 12  # whose confusion matrix a terminal shows
 _MODELS = ".tflite", ".onnx", ".whit"
-_ORDER = "MODEL... FLOAT_MODEL SAMPLES.npy LABELS.npy"
+_ORDER = "MODEL [MODEL ...] FLOAT_MODEL SAMPLES.npy LABELS.npy"
 
 
 def _evaluate_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="a float or int8 model, or a .whit file")
-    p.add_argument("float_model", type=Path, metavar="FLOAT_MODEL", help="the float model that they were made of")
-    p.add_argument("samples", type=Path, metavar="SAMPLES.npy", help="real values; first axis samples")
+    p.usage = f"%(prog)s [options] {_ORDER}"
     p.add_argument(
-        "labels",
+        "files",
         type=Path,
-        metavar="LABELS.npy",
-        help="class numbers, one-hot rows or class names; for a regression, what the output should be",
+        nargs="+",
+        metavar="FILE",
+        help="models, float or int8 or .whit files; then the float model that they were made of; real samples, counted "
+        "by the first axis; and labels: class numbers, one-hot rows or class names, or what the output should be",
     )
     p.add_argument(
         "--labels",
@@ -59,7 +59,7 @@ def _evaluate(a: Arguments) -> int:
     """
     from ..evaluate import File, count, evaluate
 
-    paths = [*a.models, a.float_model, a.samples, a.labels]
+    paths = a.files
     _check_order(paths)
     if a.html:
         from .. import report
@@ -69,7 +69,7 @@ def _evaluate(a: Arguments) -> int:
     read = [File(name, files.read(path)) for name, path in zip(_names(paths), paths, strict=True)]
     *models, float_model, samples, labels = read
     models = [model for model in models if model != float_model]
-    arrays = files.read_array(a.samples), files.read_array(a.labels)
+    arrays = files.read_array(paths[-2]), files.read_array(paths[-1])
     names = read_labels(a.names) if a.names else ()
     cores = [] if a.no_instructions else [core for core in CORES if core.name in (a.core or _CORES)]
     with progress_bar("evaluating") as progress:
@@ -87,14 +87,16 @@ def _evaluate(a: Arguments) -> int:
 
 
 def _check_order(paths: Sequence[Path]) -> None:
-    """That no model stands where an array belongs, nor the other way round."""
-    *models, samples, labels = paths
-    for path in models:
+    """That nothing is missing, and no model stands where an array belongs, nor the other way round."""
+    if len(paths) < 4:
+        names = ", ".join(map(str, paths))
+        raise WhitError(f"{names}: {len(paths)} of at least 4 files; give {_ORDER}")
+    for path in paths[:-2]:
         if path.suffix.lower() == ".npy":
-            raise WhitError(f"{path}: stands where a model belongs; give {_ORDER}")
-    for path in (samples, labels):
+            raise WhitError(f"{path}: an array where a model belongs; give {_ORDER}")
+    for path in paths[-2:]:
         if path.suffix.lower() in _MODELS:
-            raise WhitError(f"{path}: stands where an array belongs; give {_ORDER}")
+            raise WhitError(f"{path}: a model where an array belongs; give {_ORDER}")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -138,7 +140,8 @@ def _show(found: Evaluation, samples: str) -> None:
 def _show_confusion(s: Score, classes: tuple[str, ...]) -> None:
     from ..report import percent
 
-    matrix = columns(f"{s.name}: classes, and what they were taken for", "", *classes, "recall")
+    print(f"{s.name}: classes, and what they were taken for")
+    matrix = columns("", "", *classes, "recall")
     for i, (name, row) in enumerate(zip(classes, s.confusion, strict=True)):
         matrix.add_row(name, *(str(n) if n else "." for n in row), percent(s.recall(i)))
     show(matrix)

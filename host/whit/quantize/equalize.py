@@ -9,12 +9,12 @@ ranges are evened out half the way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from ..execute import LINEAR
+from ..execute import LINEAR, forward
 from ..fold import WEIGHTED
 from ..graph import Graph, Operator
 
@@ -23,12 +23,24 @@ _LEAST = 2.0**-6  # a channel is not raised further than this
 _THROUGH = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "LEAKY_RELU", "RELU")
 
 
+def channel_peaks(graph: Graph, inputs: Sequence[np.ndarray]) -> dict[int, np.ndarray]:
+    """tensor -> the largest |value| of each of its channels over some samples."""
+    peaks: dict[int, np.ndarray] = {}
+
+    def note(index: int, value: np.ndarray) -> np.ndarray:
+        peaks[index] = np.abs(value).reshape(-1, *graph.tensors[index].shape[-1:]).max(0)
+        return value
+
+    forward(graph, dict(zip(graph.inputs, inputs, strict=True)), graph.outputs, note)
+    return peaks
+
+
 def equalize(graph: Graph, peaks: Mapping[int, np.ndarray], halfway: bool) -> Graph:
     """The same function with evener channels.
 
     Args:
         graph: a folded float graph.
-        peaks: tensor -> the largest |value| of each of its channels.
+        peaks: from channel_peaks.
         halfway: also channels that a convolution or dense layer reads, not only those that depthwise layers do.
     """
     tensors = list(graph.tensors)

@@ -8,7 +8,7 @@ made for the network as it is and equalized, and the nearest is kept. Nothing in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..fold import WEIGHTED, fold, is_float
 from ..graph import Graph, Operator, Quantization, affine
 from ..samples import arrange, check_variety
 from . import weights as integers
-from .equalize import equalize
+from .equalize import channel_peaks, equalize
 from .ranges import candidates, round_to
 
 # Operators whose output is quantized as their input is, and those whose output TFLite fixes.
@@ -27,6 +27,7 @@ _KEEPING = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "RESHAPE", "PAD", "PADV2", "RELU6"
 _FIXED = {"SOFTMAX": affine(1 / 256, -128), "LOGISTIC": affine(1 / 256, -128), "TANH": affine(1 / 128, 0)}
 _SQUASHING = ("SOFTMAX", "LOGISTIC")  # what goes in is what an output's error is measured on
 FOUR_BITS = ("CONV_2D", "FULLY_CONNECTED")
+EQUALIZED = ("", "before depthwise layers", "before every layer")  # what is tried
 
 _MOST_VALUES = 1 << 26  # of all activations of the samples that are used
 _MOST_SAMPLES = 256  # used for ranges and means
@@ -57,14 +58,15 @@ class Quantized:
     folded: Graph  # the float graph that it was made of, tensor by tensor
     layers: tuple[Layer, ...]
     decibels: float  # of the network's output; before a final softmax or sigmoid
-    equalized: str  # "" or what was
+    equalized: str  # which channels were: one of EQUALIZED
 
 
 def quantize(
     graph: Graph,
     samples: Sequence[np.ndarray],
-    four: frozenset[str] = frozenset(),
+    four: Collection[str] = (),
     ranges: Mapping[int, Quantization] | None = None,
+    equalized: str | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Quantized:
     """Quantize a float graph.
@@ -73,7 +75,9 @@ def quantize(
         graph: float32.
         samples: one array per input, (samples, *shape): what the board will see, some dozens to hundreds of them.
         four: names of the outputs of those CONV_2D and FULLY_CONNECTED whose weights get 4 bits instead of 8.
-        ranges: quantizations of activations to take instead of calibrating, by tensor of the folded graph.
+        ranges: quantizations of activations to take instead of calibrating, by tensor of the folded graph; nothing is
+            equalized then.
+        equalized: one of EQUALIZED to take, instead of trying all.
         progress: called with what is being done, and how far it is.
 
     Raises:
@@ -85,16 +89,14 @@ def quantize(
     check_variety(graph, inputs)
     folded = fold(graph)
     inputs = _used(folded, inputs)
-    plain = _Pass(folded, inputs, four, ranges or {})
     if ranges is not None:
-        return plain.run("", progress)
-    found = [plain.run("", progress)]
-    for what, halfway in (("depthwise", False), ("all", True)):
-        even = equalize(folded, plain.peaks, halfway)
-        if any(a.data is not b.data for a, b in zip(even.tensors, folded.tensors, strict=True)) and not (
-            halfway and len(found) > 1 and _same(even, found[-1].folded)
-        ):
-            found.append(_Pass(even, inputs, four, {}).run(what, progress))
+        equalized = ""
+    peaks = {} if equalized == "" else channel_peaks(folded, inputs)
+    found: list[Quantized] = []
+    for what in EQUALIZED if equalized is None else (equalized,):
+        even = equalize(folded, peaks, halfway=what == EQUALIZED[2]) if what else folded
+        if not any(_same(even, other.folded) for other in found):
+            found.append(_Pass(even, inputs, four, ranges or {}).run(what, progress))
     return max(found, key=lambda q: q.decibels)
 
 
@@ -123,14 +125,13 @@ class _Pass:
     """One way through the layers of a folded graph."""
 
     def __init__(
-        self, graph: Graph, inputs: list[np.ndarray], four: frozenset[str], ranges: Mapping[int, Quantization]
+        self, graph: Graph, inputs: list[np.ndarray], four: Collection[str], ranges: Mapping[int, Quantization]
     ) -> None:
         self.graph, self.four, self.given = graph, four, ranges
         self.tensors = list(graph.tensors)  # to become those of the int8 graph
         self.simulated = list(graph.tensors)  # float, the constants being what the integers stand for
         self.float: Values = dict(zip(graph.inputs, inputs, strict=True))
         self.now: Values = {}  # the same behind quantized layers
-        self.peaks: dict[int, np.ndarray] = {}
         self.methods: dict[int, str] = {}
         makers = {op.outputs[0]: op for op in graph.operators}
         self.judged = [
@@ -144,7 +145,7 @@ class _Pass:
 
     def run(self, equalized: str, progress: Progress) -> Quantized:
         graph, layers = self.graph, []
-        what = f"quantizing, {equalized} equalized" if equalized else "quantizing"
+        what = f"quantizing, equalized {equalized}" if equalized else "quantizing"
         last = {i: n for n, op in enumerate(graph.operators) for i in op.inputs}
         for i in graph.inputs:
             self.now[i] = self._settle(i, self.float[i])
@@ -183,7 +184,6 @@ class _Pass:
     ) -> np.ndarray:
         """Decide how a tensor of these values is quantized; the values behind that."""
         tensor = self.tensors[index]
-        self.peaks[index] = np.abs(self.float[index]).reshape(-1, *tensor.shape[-1:]).max(0)
         if kept is not None:
             chosen, method = self.quantization(kept), "as before"
         elif fixed is not None:
@@ -225,7 +225,7 @@ class _Pass:
         if op is not None and op.kind in WEIGHTED:
             bits = 4 if self.tensors[op.inputs[1]].dtype == "int4" else 8
         return Layer(
-            self.graph.tensors[index].title,
+            self.graph.tensors[index].name,
             op.kind if op is not None else "input",
             bits,
             method,
@@ -277,7 +277,8 @@ class _Pass:
         index = op.inputs[2]
         tensor, q = self.graph.tensors[index], self.quantization(op.inputs[0])
         assert tensor.data is not None
-        real = round_to(q, tensor.data)
+        least = -(float(q.zero_point[0]) + 128) * q.scale[0]  # a pool's filler may be the least of all floats
+        real = round_to(q, np.maximum(tensor.data, least))
         ints = np.rint(real / q.scale[0] + np.float32(q.zero_point[0]))
         self.tensors[index] = replace(tensor, dtype="int8", quantization=q, data=ints.astype(np.int8))
         self.simulated[index] = replace(tensor, data=real)

@@ -280,7 +280,8 @@ def _run_float(graph: Graph, inputs: np.ndarray, advance: Callable[[int, int], N
     parts = []
     for at in range(0, len(inputs), _BATCH):
         advance(at, len(inputs))
-        parts += execute(graph, [inputs[at : at + _BATCH]], _BATCH)
+        with np.errstate(all="ignore"):  # what is no number at the end is refused there
+            parts += execute(graph, [inputs[at : at + _BATCH]], _BATCH)
     return np.concatenate(parts)
 
 

@@ -162,31 +162,30 @@ def test_ties_go_away_from_zero():
     assert quantized(values, port).tolist() == [7, 8, 9, 10, 10, 11, 12, 13, 127, -128]
 
 
-def test_samples_in_the_axes_of_the_float_model(monkeypatch, int8_models):
-    """A float model that had its channels first beside an int8 one that never did."""
+@pytest.mark.parametrize("shape", [(3, 2, 4), (3, 3, 3)])
+def test_samples_in_the_axes_of_the_float_model(monkeypatch, shape):
+    """A float model that had its channels first beside an int8 one that never did; also where any order would fit."""
+    size = int(np.prod(shape))
     net = FloatNet("axes")
-    x = net.input(1, 3, 2, 4)
-    graph = replace(net.graph([x], [net.dense(net.reshape(x, 1, 24), 5)]), input_axes=((0, 2, 3, 1),))
+    x = net.input(1, *shape)
+    graph = replace(net.graph([x], [net.dense(net.reshape(x, 1, size), 5)]), input_axes=((0, 2, 3, 1),))
     other = Net("other")
-    q = other.activation((1, 3, 2, 4), 0.03)
-    flat = other.activation((1, 24), 0.03)
-    y = other.activation((1, 5), 0.05)
-    other.op("RESHAPE", [q, other.constant([1, 24])], [flat])
-    w = other.weights((5, 24), 0, 0.002)
+    q, flat, y = other.activation((1, *shape), 0.03), other.activation((1, size), 0.03), other.activation((1, 5))
+    other.op("RESHAPE", [q, other.constant([1, size])], [flat])
+    w = other.weights((5, size), 0, 0.002)
     options = dict(FusedActivationFunction=NONE, WeightsFormat=0, KeepNumDims=0)
     other.op("FULLY_CONNECTED", [flat, w, other.bias(5, 10, flat, w)], [y], **options)
     files = {"float.tflite": graph, "int8.tflite": other.graph([q], [y])}
     monkeypatch.setattr(module, "read_tflite", lambda data, name: files[name])
-    last = np.random.default_rng(0).normal(0, 1, (9, 3, 2, 4)).astype(np.float32)
-    first = last.transpose(0, 3, 1, 2)
+    last = np.random.default_rng(0).normal(0, 1, (9, *shape)).astype(np.float32)
+    first = np.moveaxis(last, 3, 1)
     truth = execute(replace(graph, input_axes=()), [last[:, None]])[0].reshape(9, 5)
     blob = pack(write_tflite(files["int8.tflite"]), "int8").blob
     (answers,) = simulate(Path("int8.whit"), blob, [last])
-    results = [
-        evaluate([File("int8.tflite", b"")], File("float.tflite", b""), x, truth.argmax(1)) for x in (first, last)
-    ]
-    assert results[0].scores == results[1].scores and results[0].scores[0].right == 9
-    assert results[0].scores[1].right == np.count_nonzero(answers.argmax(1) == truth.argmax(1)) < 9
+    for samples in (first, last) if len(set(shape)) == 3 else (first,):
+        found = evaluate([File("int8.tflite", b"")], File("float.tflite", b""), samples, truth.argmax(1))
+        right = np.count_nonzero(answers.argmax(1) == truth.argmax(1))
+        assert [s.right for s in found.scores] == [9, right] and right < 9
 
 
 # Labels
@@ -297,6 +296,7 @@ def test_a_regression(vectors):
 def test_a_model_of_another_task(float_model, int8_models, vectors):
     wider = File("wider.tflite", dense("wider", np.ones((11, 64)), last="SOFTMAX"))
     taller = File("taller.tflite", dense("taller", np.ones((10, 32)), (1, 4, 8, 1)))
+    longer = File("longer.tflite", dense("longer", np.ones((10, 64)), (1, 4, 16, 1)))
     net = Net("two")
     a, b, y = (net.activation((1, 10)) for _ in range(3))
     net.op("ADD", [a, b], [y], FusedActivationFunction=0)
@@ -305,6 +305,7 @@ def test_a_model_of_another_task(float_model, int8_models, vectors):
     for model, sentence in (
         (wider, "wider.tflite: gives 11 values, the float model linear.tflite 10; give models of the same task"),
         (taller, r"taller.tflite: takes \(1, 4, 8, 1\), the float model linear.tflite \(1, 8, 8, 1\); give models"),
+        (longer, r"longer.tflite: takes \(1, 4, 16, 1\), the float model linear.tflite \(1, 8, 8, 1\); give models"),
         (two, r"two.tflite: 2 inputs and 1 outputs cannot be evaluated \(1 of each only\)"),
         (File("bad.whit", int8_models[1].data[:-4] + b"oops"), "bad.whit is corrupted: the CRC32 does not match"),
     ):
@@ -516,18 +517,18 @@ def scores_of(classes: int, names=("m.tflite",)) -> tuple[Score, ...]:
 @pytest.mark.parametrize("classes", [2, 20, 21, 60, 61])
 def test_any_number_of_classes(classes, matplotlib):
     """Numbers in the cells as long as there is room, names beside them a little longer."""
-    names = tuple(f"$<{i}>&\u2028" for i in range(classes))
+    names = tuple(f"$<{i}>$&\u2028" for i in range(classes))
     found = Evaluation(names, 1, (), scores_of(classes, ("<m>$x", "y" * 80)))
     text = report.page(found, File("<x>", b""), File("y", b""))
     page = Page(text)
-    assert "<m>$x" in page.text and "$<0>&" in page.text and "<x>" in page.text
+    assert "<m>$x" in page.text and "$<0>$&" in page.text and "<x>" in page.text
     drawn = [ElementTree.fromstring(svg(source)) for source in page.sources][-2:]
     for picture, score in zip(drawn, found.scores, strict=True):
         words = [element.text for element in picture.iter() if element.tag.endswith("}text")]
         counted = [word for word in words if word and word.isdecimal()]
         cells = [str(n) for row in score.confusion for n in row if n]
         assert counted == (cells if classes <= 20 else [])
-        assert words.count("$<0>&?") == (2 if classes <= 60 else 0)
+        assert words.count("$<0>$&?") == (2 if classes <= 60 else 0)
 
 
 def test_a_page_of_values(matplotlib, vectors):

@@ -188,7 +188,7 @@ def count(found: Evaluation, cores: Sequence[Core], progress: Progress = lambda 
 
 @dataclass(frozen=True)
 class _Model:
-    """A model that can be run. Shapes are without the 1 that a model calls its batch."""
+    """A model that can be run. Its input has the 1 that a model calls its batch, if it has one."""
 
     file: File
     input_shape: tuple[int, ...]

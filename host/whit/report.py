@@ -254,16 +254,17 @@ def _confusion(score: Score, classes: Sequence[str]) -> str:
     side, margin = min(max(1.2, 0.31 * n), 6.5), 0.05  # inches
     if n <= _MOST_NAMED:
         margin = 0.15 + 0.0068 * size * max(map(len, names))
-    across, down = max(margin + side, 2.2) + 0.05, margin + side + 0.35
+    title = _short(score.name)
+    across, down = margin + max(side, 0.08 * len(title)) + 0.05, margin + side + 0.35
     figure = Figure(figsize=(across, down))
     axes = figure.add_axes((margin / across, margin / down, side / across, side / down))
-    if n <= _MOST_NAMED:  # sharp at any size; of more cells a picture is smaller
+    if n <= _MOST_COUNTED:
         grid = np.arange(n + 1) - 0.5
         axes.pcolormesh(grid, grid, part, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.6)
         axes.invert_yaxis()
-    else:
-        axes.imshow(part, cmap="Blues", vmin=0, vmax=1)
-    axes.set_title(_short(score.name), pad=8)
+    else:  # a pixel for each cell, which is smaller
+        axes.imshow(part, cmap="Blues", vmin=0, vmax=1, interpolation="none")
+    axes.set_title(title, pad=8)
     if n <= _MOST_NAMED:
         axes.set_yticks(range(n), names, fontsize=size)
         axes.set_xticks(range(n), names, fontsize=size, rotation=90 if max(map(len, names)) > 2 else 0)

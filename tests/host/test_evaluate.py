@@ -490,10 +490,10 @@ def svg(source: str) -> str:
 
 
 def test_the_page(whit_evaluate, found, tmp_path, matplotlib):
-    for name in ("a.html", "b.html"):
-        assert whit_evaluate(*ALL, "--no-instructions", "--html", name)[0] == 0
+    assert whit_evaluate(*ALL, "--no-instructions", "--html", "a.html")[0] == 0
     text = Path("a.html").read_text()
-    assert text == Path("b.html").read_text() and str(tmp_path) not in text
+    data = [File(name, Path(name).read_bytes()) for name in ("x.npy", "y.npy")]
+    assert text == report.page(found, *data) and str(tmp_path) not in text
     assert "http" not in text and "<script" not in text and "$" not in text
     page = Page(text)
     for s in found.scores:
@@ -503,7 +503,7 @@ def test_the_page(whit_evaluate, found, tmp_path, matplotlib):
     pictures = [ElementTree.fromstring(svg(source)) for source in page.sources]
     counts = ["".join(picture.itertext()) for picture in pictures]
     assert "98.9%" in counts[0] and "4,236" in counts[2]
-    assert sorted(p.name for p in tmp_path.glob("*.html*")) == ["a.html", "b.html"]
+    assert sorted(p.name for p in tmp_path.glob("*.html*")) == ["a.html"]
 
 
 def scores_of(classes: int, names=("m.tflite",)) -> tuple[Score, ...]:
@@ -514,15 +514,15 @@ def scores_of(classes: int, names=("m.tflite",)) -> tuple[Score, ...]:
     )
 
 
-@pytest.mark.parametrize("classes", [2, 20, 21, 60, 61])
+@pytest.mark.parametrize("classes", [2, 20, 60, 61])
 def test_any_number_of_classes(classes, matplotlib):
     """Numbers in the cells as long as there is room, names beside them a little longer."""
     names = tuple(f"$<{i}>$&\u2028" for i in range(classes))
-    found = Evaluation(names, 1, (), scores_of(classes, ("<m>$x", "y" * 80)))
+    found = Evaluation(names, 1, (), scores_of(classes, ("<m>$x", "y" * 80)[: 2 if classes == 2 else 1]))
     text = report.page(found, File("<x>", b""), File("y", b""))
     page = Page(text)
     assert "<m>$x" in page.text and "$<0>$&" in page.text and "<x>" in page.text
-    drawn = [ElementTree.fromstring(svg(source)) for source in page.sources][-2:]
+    drawn = [ElementTree.fromstring(svg(source)) for source in page.sources][-len(found.scores) :]
     for picture, score in zip(drawn, found.scores, strict=True):
         words = [element.text for element in picture.iter() if element.tag.endswith("}text")]
         counted = [word for word in words if word and word.isdecimal()]

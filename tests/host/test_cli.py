@@ -12,7 +12,7 @@ from nets import Net
 from whit.models import digits
 
 DIGITS = Path(digits.__file__).parent / "digits_int8.tflite"
-COMMANDS = ("pack", "inspect", "run", "verify", "bench", "demo", "fit", "image")
+COMMANDS = ("pack", "inspect", "run", "verify", "bench", "demo", "fit", "evaluate", "image")
 
 
 def whit(*arguments, cwd=None) -> subprocess.CompletedProcess:

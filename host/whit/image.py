@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext, lfs
 
-from . import files
 from .boards import Board
 from .errors import WhitError
 from .inspect import describe
 from .needs import pack_for
 from .pack import pack
+from .read import read_file
 from .runtime import runtime
 
 _MODELS = (".tflite", ".onnx")  # packed on the way
@@ -34,7 +34,7 @@ def collect(source: Path) -> dict[str, bytes]:
         WhitError: something cannot be read, or there is nothing.
     """
     if not source.is_dir():
-        data = files.read(source)
+        data = read_file(source)
         if source.suffix.lower() not in (*_MODELS, ".whit"):
             raise WhitError(f"{source}: is no model; give a .tflite, .onnx or .whit file, or a folder")
         _check_name(source)
@@ -59,7 +59,7 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[
                 raise WhitError(f"{path}: is a link to a folder that it lies in; remove it")
             yield from _walk(path, f"{prefix}{path.name}/", (*above, path.resolve()))
         elif path.is_file():
-            yield prefix + path.name, files.read(path)
+            yield prefix + path.name, read_file(path)
         else:
             raise WhitError(f"{path}: is neither a file nor a folder; remove it")
 

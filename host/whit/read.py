@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
+from . import files
 from .device import format as blob
 from .errors import WhitError
 from .graph import Graph
-from .read_onnx import read_onnx
+from .read_onnx import read_onnx, with_weights
 from .read_tflite import read_tflite
 from .tflite_schema import FILE_IDENTIFIER
 
@@ -17,6 +19,16 @@ _TORCH = "export the module: whit.from_torch(module, example), or torch.onnx.exp
 _KERAS = "convert it: tf.lite.TFLiteConverter.from_keras_model(keras.models.load_model(PATH)).convert()"
 _SAVED = "convert the folder it is in: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"
 _SKLEARN = "export the estimator: skl2onnx.to_onnx(estimator, X[:1].astype('float32')).SerializeToString()"
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a model's file, for read(); with what an ONNX model keeps in files beside it.
+
+    Raises:
+        WhitError: the file cannot be read.
+    """
+    data = files.read(path)
+    return with_weights(data, path.resolve().parent) if path.suffix.lower() == ".onnx" else data
 
 
 def read(data: bytes, name: str) -> Graph:

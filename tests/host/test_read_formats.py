@@ -17,7 +17,7 @@ from onnx_nets import OnnxNet, assert_reads, kinds
 from whit.errors import WhitError
 from whit.models import digits
 from whit.pack import pack
-from whit.read import read
+from whit.read import read, read_file
 from whit.read_onnx import read_onnx
 
 DIGITS = (Path(digits.__file__).parent / "digits_int8.tflite").read_bytes()
@@ -171,7 +171,10 @@ REFUSED = {
         r"x: not an ONNX model, or one that is truncated \([\d,]+ bytes\); export or copy",
     ),
     "no_model": (b"\x08\x08\x12\x04test", r"x: not an ONNX model \(no operators in it\); give a .onnx file"),
-    "external": (external(), r"its weights are in another file \('weights.bin'\); put them into one: onnx.save\("),
+    "external": (
+        external(),
+        r"its weights are in another file, 'weights.bin', which is not beside it; copy both into one folder,",
+    ),
     "new_opset": (opset_of(99), r"opset 99 is not supported \(7 to \d+\); update onnx, or export with opset 17"),
     "old_opset": (opset_of(6), r"opset 6 is not supported \(7 to \d+\); convert it with onnx.version_converter, or"),
     "branch": (branch(), r"If 'n0' is control flow, which is not supported; export the model without loops and"),
@@ -409,3 +412,24 @@ def test_unused_nodes_are_left_out():
     net, y = small()
     net.op("Cos", y)
     assert "CONV_2D" in kinds(read_onnx(net.bytes(y), "x"))
+
+
+def test_weights_in_a_file_beside_the_model_are_read_with_it(tmp_path, monkeypatch):
+    graph = read(small_bytes(), "m.onnx")
+    path = tmp_path / "m.onnx"
+    onnx.save(
+        onnx.load_model_from_string(small_bytes()), path, save_as_external_data=True, size_threshold=0, location="w"
+    )
+    assert (tmp_path / "w").exists()
+    monkeypatch.chdir("/")
+    assert_graphs_equal(read(read_file(path), "m.onnx"), graph)
+    (tmp_path / "w").unlink()
+    with pytest.raises(WhitError, match=r"^m.onnx: its weights are in another file, 'w', which is not beside it; "):
+        read(read_file(path), "m.onnx")
+
+
+def assert_graphs_equal(a, b):
+    assert a.operators == b.operators
+    for x, y in zip(a.tensors, b.tensors, strict=True):
+        assert (x.name, x.shape, x.dtype) == (y.name, y.shape, y.dtype)
+        assert (x.data is None and y.data is None) or np.array_equal(x.data, y.data)

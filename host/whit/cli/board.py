@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files, virtual
+from .. import virtual
 from ..boards import board
 from ..errors import WhitError
 from .model import read_labels
@@ -38,8 +38,9 @@ def _deploy(a: Arguments) -> int:
     A .tflite or .onnx file is packed to fit the board. What the board has already is not copied again.
     """
     from ..link import connect
+    from ..read import read_file
 
-    data = files.read(a.model)
+    data = read_file(a.model)
     labels = read_labels(a.labels) if a.labels else ()
     if labels and a.model.suffix.lower() == ".whit":
         raise WhitError("--labels are packed with a model; give the model that it was packed from")

@@ -58,6 +58,7 @@ def _evaluate(a: Arguments) -> int:
     int8 models run in MicroPython, with the kernels of a board; float ones in numpy.
     """
     from ..evaluate import File, count, evaluate
+    from ..read import read_file
 
     paths = a.files
     _check_order(paths)
@@ -66,7 +67,7 @@ def _evaluate(a: Arguments) -> int:
 
         report.check_installed()
         files.keep(a.html, *paths, *([a.names] if a.names else []))
-    read = [File(name, files.read(path)) for name, path in zip(_names(paths), paths, strict=True)]
+    read = [File(name, read_file(path)) for name, path in zip(_names(paths), paths, strict=True)]
     *models, float_model, samples, labels = read
     models = [model for model in models if model != float_model]
     arrays = files.read_array(paths[-2]), files.read_array(paths[-1])

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files
 from ..boards import BOOTED_BYTES, board, boards
 from .show import columns, in_bytes, in_seconds, progress_bar, show
 
@@ -33,8 +32,9 @@ def _fit(a: Arguments) -> int:
     if it does not fit the board that was named.
     """
     from ..fit import count, fit
+    from ..read import read_file
 
-    data = files.read(a.model)
+    data = read_file(a.model)
     wanted = [board(a.board)] if a.board is not None else boards()
     why: list[str] = []
     with progress_bar("counting") as progress:

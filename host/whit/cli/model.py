@@ -210,6 +210,7 @@ _MOST_SAMPLES = 10_000
 
 def _verify(a: Arguments) -> int:
     """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
+    from ..read import read_file
     from ..tflite_schema import FILE_IDENTIFIER
     from ..verify import verify
     from ..write_tflite import write_tflite
@@ -221,7 +222,7 @@ def _verify(a: Arguments) -> int:
     if a.output:
         files.keep(a.output, a.model, *([a.calibrate] if a.calibrate else []))
     # What is not TFLite becomes it, as the reference reads nothing else.
-    data = files.read(a.model)
+    data = read_file(a.model)
     if a.calibrate or data[4:8] != FILE_IDENTIFIER:
         data = write_tflite(quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model))
     if a.output:
@@ -253,8 +254,9 @@ def _bench(a: Arguments) -> int:
     """
     from ..bench import bench
     from ..pack import pack
+    from ..read import read_file
 
-    data = files.read(a.model)
+    data = read_file(a.model)
     if a.model.suffix.lower() != ".whit":
         data = pack(data, a.model.name).blob
     cores = [core for core in CORES if a.core in (None, core.name)]

@@ -61,9 +61,9 @@ def quantized(path: Path, samples: Path, **limits: Any) -> Quantized:
 
 def read_model(path: Path) -> Graph:
     """The model in a .tflite or .onnx file."""
-    from ..read import read
+    from ..read import read, read_file
 
-    return read(files.read(path), path.name)
+    return read(read_file(path), path.name)
 
 
 def _quantize_arguments(p: argparse.ArgumentParser) -> None:

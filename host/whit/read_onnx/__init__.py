@@ -18,12 +18,13 @@ import numpy as np
 from ..errors import WhitError
 from ..graph import Graph
 from . import elementwise, movement, pooling, quantized, weighted  # noqa: F401  each registers its operators
+from .external import with_weights
 from .finish import finish
 from .model import BROKEN, Input, Model, fold, load
 from .patterns import simplify
 from .reading import OPERATORS, LayoutError, Reading, title
 
-__all__ = ["read_onnx"]
+__all__ = ["read_onnx", "with_weights"]
 
 _MOST_ATTEMPTS = 64
 _LOOKS_AT_CHANNELS = ("Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "BatchNormalization")

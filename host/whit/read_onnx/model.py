@@ -134,9 +134,10 @@ def _refuse(proto: Any, name: str) -> None:
     for tensor in proto.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entries = {entry.key: entry.value for entry in tensor.external_data}
+            other = entries.get("location", "")
             raise WhitError(
-                f"{name}: its weights are in another file ('{entries.get('location', '')}'); put them into one: "
-                "onnx.save(onnx.load('model.onnx'), 'one.onnx')"
+                f"{name}: its weights are in another file, '{other}', which is not beside it; copy both into one "
+                "folder, or export with external_data=False"
             )
         if math.prod(tensor.dims) > _MAX_ELEMENTS:
             raise ValueError("a tensor of impossible size")

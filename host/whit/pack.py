@@ -44,8 +44,6 @@ def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = (), page_by
         if len(labels) not in counts:
             raise WhitError(f"{name}: {len(labels)} labels for outputs of {counts} values; give one name per value")
         program = program.with_labels(labels)
-    program = order(program)
-    if page_bytes:
-        program = page(program, page_bytes)
+    program = page(order(program), page_bytes)
     planned = plan(program)
     return Packed(write(program, planned), graph, program, planned)

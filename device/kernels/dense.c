@@ -47,25 +47,31 @@ static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
         for (; end & 3; end++) {
             copy[end - in_place] = 0;
         }
+        uint32_t copied = end - in_place;
         const uint8_t *w = weights + s->w;
+        uint32_t *room = s->flags & INT4 ? (uint32_t *)(arena + s->s) + (in_place ? 0 : end) : 0;
         const quant *q = quant_at(weights, s->q);
-        for (int left = (int)s->o, n; left > 0; left -= n, q++, y += n) {
+        for (int channels = (int)s->o, n; channels > 0; channels -= n, q++, y += n) {
             int32_t sums[4 * BLOCK];
-            n = left < 4 ? left : 4;
+            n = channels < 4 ? channels : 4;
             for (int i = 0; i < 4; i++) {
                 sums[i * BLOCK] = -128 * even;
             }
-            for (uint32_t k = 0, count; k < end; k += count) {
-                const int8_t *from = k < in_place ? x + k : copy + (k - in_place);
+            const int8_t *from = x;
+            for (uint32_t left = end, count; left; left -= count, from += count) {
                 const uint8_t *blocks = w;
-                count = (k < in_place ? in_place : end) - k;
-                if (s->flags & INT4) {
+                count = left - copied;
+                if (left <= copied) {
+                    count = left;
+                    from = left == copied ? copy : from;
+                }
+                if (room) {
                     count = count < PIECE ? count : PIECE;
-                    blocks = unpack((uint32_t *)(arena + s->s) + (in_place ? 0 : end), w, (int)count / 2, DENSE_SIGNS);
+                    blocks = unpack(room, w, (int)(count / 2), DENSE_SIGNS);
                     w -= 2 * count;
                 }
                 w += 4 * count;
-                dense_sums(from, blocks, (int)count / 4, sums);
+                dense_sums(from, blocks, (int)(count / 4), sums);
             }
             finish(sums, 1, q, 0, n, &to, y);
         }

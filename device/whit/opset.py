@@ -6,9 +6,9 @@
 #     s  u32, byte offset of scratch in the arena, a multiple of 4
 #     I u32   i i32   H u16   B u8   b i8
 # and the widths only fall along a record, so that every field is aligned. Offsets come first; `extents(f)` gives, in
-# the same order, how many bytes the kernel may touch from each of them. It takes a dict of the fields and the flags, and
-# returns () for fields that make no sense. The planner sizes scratch with it and the board checks files with it: what passes
-# cannot read or write outside the arena and the weights, whatever the other fields say.
+# the same order, how many bytes the kernel may touch from each of them. It takes a dict of the fields and of "flags",
+# and returns () for fields that make no sense. The planner sizes scratch with it and the board checks files with it:
+# what passes cannot read or write outside the arena and the weights, whatever the other fields say.
 #
 # A kernel also needs device/kernels/NAME.c, device/whit/viper/NAME.py and a case table in tests/kernels.
 

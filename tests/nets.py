@@ -46,16 +46,17 @@ class Net:
     def tflite(self, inputs, outputs) -> bytes:
         return write_tflite(self.graph(inputs, outputs))
 
-    def weights(self, shape, axis, scale, values="random", per_channel=True, dtype="int8") -> int:
+    def weights(self, shape, axis, scale, values="random", per_channel=True, dtype="int8", limit=0) -> int:
         """int8 weights: "random" in [-127, 127], "extreme": only -128 and 127, "large": only -127 and 127, or "sparse":
-        random, but none in every other channel. The same of int4 with -8 and 7, random ones from -8 on.
+        random, but none in every other channel. The same of int4 with -8 and 7, random ones from -8 on. Random ones lie
+        in [-limit, limit] where that is given.
         """
         low, high = (-8, 7) if dtype == "int4" else (-127, 127)
         if values in ("extreme", "large"):
             least = -128 if values == "extreme" and dtype == "int8" else low
             data = self.rng.choice(np.array([least, high], np.int8), shape)
         else:
-            data = self.rng.integers(low, high + 1, shape).astype(np.int8)
+            data = self.rng.integers(-limit if limit else low, (limit or high) + 1, shape).astype(np.int8)
         if values == "sparse":
             np.moveaxis(data, axis, 0)[1::2] = 0
         n = shape[axis] if per_channel else 1
@@ -127,10 +128,12 @@ def dense(
     per_channel=False,
     bias=1000,
     weights="int8",
+    limit=0,
 ) -> bytes:
     net = Net(name)
     x = net.activation((rows, k), 0.05, zi)
-    w = net.weights((o, k), 0, 0.01 if weights == "int8" else 0.16, values, per_channel, weights)
+    unit = 0.01 if weights == "int8" and not limit else 0.16
+    w = net.weights((o, k), 0, unit, values, per_channel, weights, limit)
     y = net.activation((rows, o), so or 0.05 * 0.01 * 73 * 73 * math.sqrt(k) / 60, zo)
     inputs = [x, w] + ([net.bias(o, bias, x, w)] if bias is not None else [])
     net.op("FULLY_CONNECTED", inputs, [y], FusedActivationFunction=act, WeightsFormat=0, KeepNumDims=0)

@@ -13,14 +13,16 @@ from math import lcm
 
 from .device.opset import INT4, quad_bytes, quant_bytes
 from .errors import WhitError
-from .lifetimes import aligned
+from .lifetimes import aligned, least_bytes, lifetimes, needs
 from .program import WRITTEN, Place, Program, Step
 
-UNPACKED_BYTES = 8 << 10  # of scratch for int4 weights of a convolution, but for what four channels take at least
+# Scratch for int4 weights of a convolution as bytes: the most that it may take, unless four channels take more. Whole
+# layers take the fewest instructions, slices may take less arena: of these, the first with which a program takes least.
+UNPACKED_BYTES = (64 << 10, 32 << 10, 16 << 10, 8 << 10)
 
 
 def page(program: Program, page_bytes: int = 0) -> Program:
-    """The same program with every layer cut so that its weights fit `page_bytes`, and as bytes UNPACKED_BYTES; its
+    """The same program with every layer cut so that its weights fit `page_bytes`, and as bytes some UNPACKED_BYTES; its
     steps keep their order. 0 for weights that are not read by page.
 
     Raises:
@@ -29,9 +31,18 @@ def page(program: Program, page_bytes: int = 0) -> Program:
     least = least_page_bytes(program)
     if 0 < page_bytes < least:
         raise WhitError(f"{program.name}: pages of {page_bytes} bytes are too small; its layers need at least {least}")
+    int4 = any(step.flags & INT4 for step in program.steps)
+    found = [_cut(program, page_bytes, most) for most in (UNPACKED_BYTES if int4 else UNPACKED_BYTES[:1])]
+    return min(found, key=lambda cut: least_bytes(cut, needs(cut, lifetimes(cut))))
+
+
+def _cut(program: Program, page_bytes: int, unpacked_bytes: int) -> Program:
     buffers, steps = list(program.buffers), []
     for step in program.steps:
-        steps += _Layer(step).slices(page_bytes or weights_bytes(step), buffers) if step.kernel in _CUT else [step]
+        if step.kernel in _CUT:
+            steps += _Layer(step).slices(page_bytes or weights_bytes(step), unpacked_bytes, buffers)
+        else:
+            steps.append(step)
     return replace(program, buffers=tuple(buffers), steps=tuple(steps), page_bytes=page_bytes)
 
 
@@ -94,17 +105,17 @@ class _Layer:
         count = min(self.unit * units, -(-self.channels // 4) * 4) // 4
         return aligned(self.quad_bytes * count) + aligned(quant_bytes(4 * count))
 
-    def fits(self, units: int, page_bytes: int) -> bool:
+    def fits(self, units: int, page_bytes: int, unpacked_bytes: int) -> bool:
         """Whether `units` times unit channels fit a page, and the scratch where they are unpacked."""
         all_of_them = self.unit * units >= self.channels
         taken = weights_bytes(self.step) if all_of_them else self.slice_bytes(units)
-        return taken <= page_bytes and (units == 1 or self.unpacked_bytes * units <= UNPACKED_BYTES)
+        return taken <= page_bytes and (units == 1 or self.unpacked_bytes * units <= unpacked_bytes)
 
-    def slices(self, page_bytes: int, buffers: list[int]) -> list[Step]:
+    def slices(self, page_bytes: int, unpacked_bytes: int, buffers: list[int]) -> list[Step]:
         """Steps of about equally many channels, or the one as it is; the buffers that they need are appended to
         `buffers`."""
         units = -(-self.channels // self.unit)
-        count = next(n for n in range(1, units + 1) if self.fits(-(-units // n), page_bytes))
+        count = next(n for n in range(1, units + 1) if self.fits(-(-units // n), page_bytes, unpacked_bytes))
         if count == 1:
             return [self.step]
         bounds = [min(self.channels, self.unit * (-(-units * i // count))) for i in range(count + 1)]

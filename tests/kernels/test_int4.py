@@ -64,32 +64,9 @@ def dense_by_channel(name: str, weights: str = "int4") -> bytes:
     return nets.dense(f"int4_dense_{name}", weights=weights, per_channel=True, limit=7, **BY_CHANNEL[name])
 
 
-def mixed() -> bytes:
-    """A small network: int8 and int4, a convolution that is cut, an output over its input."""
-    net = nets.Net("mixed")
-    shapes = ((1, 12, 10, 3), (1, 6, 5, 24), (1, 6, 5, 24), (1, 6, 5, 48))
-    tensors = [net.activation(shape, 0.05, -3) for shape in shapes]
-    window = dict(Padding=nets.SAME, DilationHFactor=1, DilationWFactor=1, FusedActivationFunction=RELU)
-    layers = (("CONV_2D", 3, 2, "int8"), ("DEPTHWISE_CONV_2D", 3, 1, "int8"), ("CONV_2D", 3, 1, "int4"))
-    for i, (kind, k, stride, dtype) in enumerate(layers):
-        x, y = tensors[i : i + 2]
-        c, o = shapes[i][3], shapes[i + 1][3]
-        shape, axis, options = ((o, k, k, c), 0, {}) if kind == "CONV_2D" else ((1, k, k, c), 3, {"DepthMultiplier": 1})
-        w = net.weights(shape, axis, 0.002 if dtype == "int8" else 0.015, dtype=dtype)
-        net.op(kind, [x, w, net.bias(o, 100, x, w)], [y], StrideH=stride, StrideW=stride, **window, **options)
-    x = tensors[-1]
-    for o, dtype in ((40, "int4"), (10, "int8")):
-        y = net.activation((1, o), 0.1, 4)
-        w = net.weights((o, net.tensors[x].size), 0, 0.002, per_channel=False, dtype=dtype)
-        options = dict(FusedActivationFunction=nets.NONE, WeightsFormat=0, KeepNumDims=0)
-        net.op("FULLY_CONNECTED", [x, w, net.bias(o, 100, x, w)], [y], **options)
-        x = y
-    return net.tflite([tensors[0]], [x])
-
-
 def models():
     """Every case as a .tflite file."""
-    return [*map(convolution, CONVOLUTIONS), *map(dense, DENSE), *map(dense_by_channel, BY_CHANNEL), mixed()]
+    return [*map(convolution, CONVOLUTIONS), *map(dense, DENSE), *map(dense_by_channel, BY_CHANNEL), nets.mixed()]
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
@@ -109,4 +86,4 @@ def test_int4_dense_with_a_scale_for_each_channel(name):
 
 
 def test_a_network_of_both():
-    assert_exact(mixed(), samples=3)
+    assert_exact(nets.mixed(), samples=3)

@@ -143,13 +143,9 @@ def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
 
 def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
     # Its weights lie between `start` and `stop`.
-    values = struct.unpack_from(layout, view, at)[3:]
-    named["flags"] = view[at + 1]
-    if view[at + 1] & ~opset.flags_of(row):
-        fail(
-            "has a %s step with flags %d, which this whit does not know; update whit on the board"
-            % (row[1], view[at + 1])
-        )
+    values = struct.unpack_from(layout, view, at)
+    named["flags"] = opset.known(row, values[1], fail)
+    values = values[3:]
     for i in range(len(fields)):
         named[fields[i][0]] = values[i]
     extents = row[3](named)

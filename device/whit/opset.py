@@ -44,6 +44,13 @@ def flags_of(row):
     return BOUNDED | INT4 if row[1] in ("conv2d", "dense") else BOUNDED
 
 
+def known(row, flags, fail):
+    # The flags; calls `fail` with a sentence for any that it may not have.
+    if flags & ~flags_of(row):
+        fail("has a %s step with flags %d, which this whit does not know; update whit on the board" % (row[1], flags))
+    return flags
+
+
 def _slides(i, o, k, s, d, p):
     # Every window starts before the input ends and ends after it starts.
     return s and d and p <= (k - 1) * d and (o - 1) * s < i + p

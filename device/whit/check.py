@@ -26,7 +26,7 @@ def check(name, view, size=None, crc=None):
         size = len(view)
     if not 0 < major <= blob.VERSION[0]:
         fail(
-            "has format %d.%d, this whit reads 1.x to %d.x; %s"
+            "has format %d.%d, this whit reads 1.x-%d.x; %s"
             % (
                 major,
                 minor,
@@ -143,9 +143,11 @@ def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
 
 def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
     # Its weights lie between `start` and `stop`.
-    values = struct.unpack_from(layout, view, at)
-    named["flags"] = opset.known(row, values[1], fail)
-    values = values[3:]
+    values = struct.unpack_from(layout, view, at)[3:]
+    named["flags"] = view[at + 1]
+    text = opset.check(row, named)
+    if text:
+        fail(text)
     for i in range(len(fields)):
         named[fields[i][0]] = values[i]
     extents = row[3](named)

@@ -4,7 +4,6 @@ import struct
 
 MAGIC = b"WHIT"
 VERSION = (2, 0)  # a reader takes this major version and those before; a new minor only adds what may be skipped
-BEFORE_INT4 = (1, 1)  # of a file that a reader of 1.x takes too: no step has a flag but BOUNDED
 ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
 
 # magic, CRC32 of all bytes from CRC_FROM on, major, minor, section count, file bytes, arena bytes, largest page's bytes

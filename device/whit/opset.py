@@ -44,11 +44,14 @@ def flags_of(row):
     return BOUNDED | INT4 if row[1] in ("conv2d", "dense") else BOUNDED
 
 
-def known(row, flags, fail):
-    # The flags; calls `fail` with a sentence for any that it may not have.
-    if flags & ~flags_of(row):
-        fail("has a %s step with flags %d, which this whit does not know; update whit on the board" % (row[1], flags))
-    return flags
+def check(row, f):
+    # What the check says of flags that a step may not have; "" where there are none.
+    if f["flags"] & ~flags_of(row):
+        return "has a %s step with flags %d, which this whit does not know; update whit on the board" % (
+            row[1],
+            f["flags"],
+        )
+    return ""
 
 
 def _slides(i, o, k, s, d, p):
@@ -69,13 +72,16 @@ def _conv2d(f):
     if not _windows(f):
         return ()
     w = quad_bytes(f["oc"], k)
-    int4 = f["flags"] & INT4
+    s = 40 * quads(k)
+    if f["flags"] & INT4:
+        s += w
+        w //= 2
     return (
         f["ih"] * f["iw"] * f["ic"],
         f["oh"] * f["ow"] * f["oc"],
-        w // 2 if int4 else w,
+        w,
         quant_bytes(f["oc"]),
-        40 * quads(k) + (w if int4 else 0),
+        s,
     )
 
 

@@ -59,12 +59,12 @@ def test_a_corrupted_file():
 
 def test_a_file_of_a_newer_format():
     newer = blob.VERSION[0] + 1
-    words = f"m.whit has format {newer}.", f"reads 1.x to {blob.VERSION[0]}.x", "update whit"
+    words = f"m.whit has format {newer}.", f"reads 1.x-{blob.VERSION[0]}.x", "update whit"
     assert_says(refusal(with_major(digits(), newer)), *words)
 
 
 def test_a_file_of_an_older_format():
-    words = "m.whit has format 0.", f"reads 1.x to {blob.VERSION[0]}.x", "pack it again"
+    words = "m.whit has format 0.", f"reads 1.x-{blob.VERSION[0]}.x", "pack it again"
     assert_says(refusal(with_major(digits(), 0)), *words)
 
 

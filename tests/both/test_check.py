@@ -84,8 +84,8 @@ def test_what_is_not_a_whit_file_is_refused():
 
 
 def test_another_major_version_is_refused_and_a_newer_minor_taken():
-    assert "has format 3.0, this whit reads 1.x to 2.x; update whit" in refusal(minimal(major=3))
-    assert "has format 0.9, this whit reads 1.x to 2.x; pack it again" in refusal(minimal(major=0, minor=9))
+    assert "has format 3.0, this whit reads 1.x-2.x; update whit" in refusal(minimal(major=3))
+    assert "has format 0.9, this whit reads 1.x-2.x; pack it again" in refusal(minimal(major=0, minor=9))
     for major in 1, 2:
         assert checker.check("f.whit", memoryview(minimal(major=major, minor=255)))
 

@@ -50,8 +50,6 @@ def pack_graph(graph: Graph, labels: tuple[str, ...] = (), page_bytes: int = 0) 
                 f"{graph.name}: {len(labels)} labels for outputs of {counts} values; give one name per value"
             )
         program = program.with_labels(labels)
-    program = order(program)
-    if page_bytes:
-        program = page(program, page_bytes)
+    program = page(order(program), page_bytes)
     planned = plan(program)
     return Packed(write(program, planned), graph, program, planned)

@@ -208,7 +208,7 @@ def test_mistakes_with_blobs(blob, tmp_path):
             data[:2000] + bytes([data[2000] ^ 1]) + data[2001:],
             "is corrupted: the CRC32 does not match; copy",
         ),
-        ("bumped", data[:8] + b"\x02" + data[9:], "has format 2.1, this whit reads 1.x; update whit"),
+        ("bumped", data[:8] + b"\x03" + data[9:], "has format 3.1, this whit reads 1.x-2.x; update whit"),
         ("other", b"GIF89a" + data[6:], "is not a .whit file; make one with: whit pack"),
         ("empty", b"", "is not a .whit file"),
     ):

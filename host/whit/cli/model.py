@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import files
+from ..device import opset
 from ..emulate import CORES
 from ..errors import WhitError
 from .quantize import calibrate_argument, quantized, read_model
@@ -143,7 +144,8 @@ def _inspect(a: Arguments) -> int:
         f = step["fields"]
         image = f"{f['ih']}x{f['iw']} -> {f['oh']}x{f['ow']}" if "ih" in f else ""
         reads = " ".join(str(f[k]) for k in "xab" if k in f)
-        steps.add_row(str(i), step["kernel"], image, reads, str(f["y"]))
+        kernel = step["kernel"] + (" int4" if f["flags"] & opset.INT4 else "")
+        steps.add_row(str(i), kernel, image, reads, str(f["y"]))
     print()
     show(steps)
     return 0

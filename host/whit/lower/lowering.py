@@ -193,16 +193,17 @@ class Lowering:
                 "input and output are quantized differently", f"quantize the model again: {who_keeps} the scale"
             )
 
-    def constant(self, position: int, dtype: str, what: str) -> np.ndarray | None:
-        """The values of constant input `position`, None where it is absent."""
+    def constant(self, position: int, dtypes: tuple[str, ...], what: str) -> np.ndarray | None:
+        """The values of constant input `position`, of one of these types; None where it is absent."""
         index = self._index(position)
         if index < 0:
             return None
         tensor = self.tensor(index)
         if tensor.data is None:
             raise self.error(f"its {what} '{tensor.title}' is computed at run time", f"whit needs constant {what}")
-        if tensor.dtype != dtype:
-            raise self.error(f"its {what} '{tensor.title}' is {tensor.dtype}", f"whit needs {dtype} {what}")
+        if tensor.dtype not in dtypes:
+            needed = " or ".join(dtypes)
+            raise self.error(f"its {what} '{tensor.title}' is {tensor.dtype}", f"whit needs {needed} {what}")
         return tensor.data
 
     # Steps

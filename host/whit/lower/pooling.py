@@ -28,7 +28,7 @@ def _pool_2d(low: Lowering, op: Operator) -> None:
 def _mean(low: Lowering, op: Operator) -> None:
     x, source = low.activation(0)
     y, result = low.result()
-    given = low.constant(1, "int32", "axes")
+    given = low.constant(1, ("int32",), "axes")
     axes = [] if given is None else [int(a) for a in given.reshape(-1)]
     rank = len(x.shape)
     reduced = sorted({a % rank for a in axes if -rank <= a < rank})

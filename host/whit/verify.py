@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from . import oracle
-from .graph import Tensor
+from .graph import Graph, Tensor
 from .pack import pack
 from .program import Port
 from .simulate import KERNEL_SETS, simulate
+from .write_tflite import write_tflite
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def verify(
         samples_for(graph.tensors[i], port, samples, rng)
         for i, port in zip(graph.inputs, packed.program.inputs, strict=True)
     ]
-    expected = oracle.run(data, inputs, path.name, len(graph.outputs))
+    expected = oracle.run(_reference(data, graph), inputs, path.name, len(graph.outputs))
     if any(x.dtype.kind == "f" for x in inputs):  # then all go in as real values
         inputs = [_real(x, port) for x, port in zip(inputs, packed.program.inputs, strict=True)]
     results = []
@@ -52,6 +53,13 @@ def verify(
         got = simulate(path, packed.blob, inputs, kernels, progress=partial(progress, kernels))
         results.append(Result(kernels, len(inputs[0]), *_compare(packed.program.outputs, expected, got)))
     return results
+
+
+def _reference(data: bytes, graph: Graph) -> bytes:
+    """The model as TensorFlow Lite Micro takes it, which knows 4-bit weights of dense layers only with one scale."""
+    tensors = tuple(replace(t, dtype="int8") if t.dtype == "int4" else t for t in graph.tensors)
+    four = any(t.dtype == "int4" for t in graph.tensors)
+    return write_tflite(replace(graph, tensors=tensors)) if four else data
 
 
 def samples_for(tensor: Tensor, port: Port, count: int, rng: np.random.Generator) -> np.ndarray:

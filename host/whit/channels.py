@@ -236,20 +236,20 @@ def remove(graph: Graph, units: Channels, keep: np.ndarray) -> Graph:
         replace(t, shape=(*t.shape[:-1], int(keep[units.of[i]].sum()))) if i in units.of and t.data is None else t
         for i, t in enumerate(graph.tensors)
     ]
-    cut: dict[int, list[int]] = {}  # constant -> the tensors that are made of it
+    cut: dict[int, list[tuple[int, np.ndarray]]] = {}  # constant -> the tensors that are made of it, their data
 
     def put(index: int, data: np.ndarray) -> int:
         made = cut.setdefault(index, [])
-        for other in made:
-            if np.array_equal(tensors[other].data, data):
-                return other
-        cutout = replace(graph.tensors[index], shape=data.shape, data=data)
+        for at, other in made:
+            if np.array_equal(other, data):
+                return at
+        part = replace(graph.tensors[index], shape=data.shape, data=data)
         if made:
-            tensors.append(cutout)
+            tensors.append(part)
         else:
-            tensors[index] = cutout
-        made.append(len(tensors) - 1 if made else index)
-        return made[-1]
+            tensors[index] = part
+        made.append((len(tensors) - 1 if made else index, data))
+        return made[-1][0]
 
     operators = []
     for at, op in enumerate(graph.operators):

@@ -53,9 +53,7 @@ class FloatNet(Net):
         if bias:
             inputs.append(self.constant(self.rng.normal(0, 0.1, out), "float32"))
         shape = (*self.shape(x)[:-1], out)
-        return self.layer(
-            "FULLY_CONNECTED", inputs, shape, FusedActivationFunction=act, WeightsFormat=0, KeepNumDims=0
-        )
+        return self.layer("FULLY_CONNECTED", inputs, shape, FusedActivationFunction=act, WeightsFormat=0, KeepNumDims=0)
 
     def pool(self, x, kind="MAX_POOL_2D", k=2, stride=2, padding=VALID, act=NONE) -> int:
         n, h, w, c = self.shape(x)

@@ -1,0 +1,169 @@
+"""What a network is trained for, by its labels: the loss of its logits, and a score of how well it does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import WhitError
+from ..graph import Graph
+from .network import Network
+
+CLASSES, BINARY, VALUES = "classes", "binary", "values"
+_BATCH = 256  # of samples that only go through
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples and what the network is to make of them.
+
+    kind: CLASSES for a class number a position, BINARY for 0 or 1 from a single LOGISTIC, VALUES for numbers.
+    samples: [n, *shape of the input], float32.
+    targets: int64 [n, positions], or float32 [n, size of the output].
+    """
+
+    kind: str
+    samples: Tensor
+    targets: Tensor
+
+    @property
+    def measure(self) -> str:
+        """What score() gives."""
+        return "mean squared error" if self.kind == VALUES else "accuracy"
+
+    def part(self, indices: np.ndarray) -> Task:
+        """The task on some of the samples."""
+        chosen = torch.from_numpy(indices)
+        return replace(self, samples=self.samples[chosen], targets=self.targets[chosen])
+
+    def split(self, fraction: float, seed: int) -> tuple[Task, Task]:
+        """The task on the samples to train with, and on `fraction` of them, drawn at random, held out."""
+        order = np.random.default_rng(seed).permutation(len(self.samples))
+        held = max(round(fraction * len(order)), 1)
+        return self.part(order[held:]), self.part(order[:held])
+
+    def loss(self, network: Network, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean over a batch: cross entropy for classes, squared error for values."""
+        if self.kind == CLASSES:
+            return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+        flat = logits.reshape(targets.shape)
+        if self.kind == BINARY:
+            return functional.binary_cross_entropy_with_logits(flat, targets.to(flat.dtype))
+        return functional.mse_loss(applied(network, flat), targets)
+
+    def score(self, network: Network) -> float:
+        """The part of the positions that are right, or the mean squared error."""
+        logits = through(network, self.samples)
+        if self.kind == VALUES:
+            return float(self.loss(network, logits, self.targets))
+        found = logits.argmax(-1) if self.kind == CLASSES else (logits > 0).long()
+        return float((found.reshape(self.targets.shape) == self.targets).double().mean())
+
+
+def applied(network: Network, logits: Tensor) -> Tensor:
+    """The output that the logits make: numbers are compared behind a LOGISTIC."""
+    return torch.sigmoid(logits) if network.head is not None and network.head.kind == "LOGISTIC" else logits
+
+
+def through(network: Network, samples: Tensor) -> Tensor:
+    """The logits of all samples, without gradients."""
+    with torch.no_grad():
+        return torch.cat([network.logits(batch) for batch in samples.split(_BATCH)])
+
+
+def task(graph: Graph, samples: np.ndarray, labels: np.ndarray | None = None) -> Task:
+    """What `labels` ask of a network with the input and output of `graph`.
+
+    Args:
+        samples: floats, the first axis counts; of a model whose images had channels first, as it took them.
+        labels: integers are class numbers, one a sample (or one for each position of the output); floats are the
+            values of the output; None asks for the samples themselves.
+
+    Raises:
+        WhitError: samples or labels that the graph does not take; the text says which and what to give.
+    """
+    inputs = as_samples(graph, samples)
+    shape = graph.tensors[graph.outputs[0]].shape
+    softmax = any(op.kind == "SOFTMAX" and op.outputs == graph.outputs for op in graph.operators)
+    size, positions = math.prod(shape), math.prod(shape[:-1])
+    if labels is None:
+        if math.prod(graph.tensors[graph.inputs[0]].shape) != size or softmax:
+            raise WhitError(
+                f"{graph.name}: without labels the outputs are compared with the samples, but the model makes {shape} "
+                f"of {graph.tensors[graph.inputs[0]].shape}; give labels"
+            )
+        return Task(VALUES, inputs, inputs.reshape(len(inputs), -1))
+    if labels.ndim == 0 or len(labels) != len(inputs):
+        raise WhitError(
+            f"{graph.name}: {len(inputs)} samples and labels of the shape {labels.shape} were given; "
+            "give one label for each sample"
+        )
+    per_label = labels.size // len(labels)
+    if labels.dtype.kind in "iub":
+        classes = shape[-1] if shape else 1
+        kind = CLASSES if classes > 1 else BINARY
+        if per_label != positions:
+            raise WhitError(
+                f"{graph.name}: integer labels of the shape {labels.shape} are {per_label} class numbers a sample, the "
+                f"output {shape} takes {positions}; give class numbers, or floats for values"
+            )
+        if kind == BINARY and not any(op.kind == "LOGISTIC" and op.outputs == graph.outputs for op in graph.operators):
+            raise WhitError(
+                f"{graph.name}: integer labels are class numbers, but the model has a single output without LOGISTIC; "
+                "give floats for values"
+            )
+        most = max(classes, 2) - 1
+        if labels.min() < 0 or labels.max() > most:
+            raise WhitError(
+                f"{graph.name}: labels from {labels.min()} to {labels.max()} were given, the model tells {most + 1} "
+                f"classes apart; give 0 to {most}"
+            )
+        return Task(kind, inputs, torch.from_numpy(labels.reshape(len(labels), -1).astype(np.int64)))
+    if softmax:
+        raise WhitError(
+            f"{graph.name}: labels of {labels.dtype} {labels.shape} were given to a model that ends in SOFTMAX; "
+            "give class numbers as integers"
+        )
+    values = _floats(graph, labels, "labels", graph.outputs[0], graph.output_axes)
+    return Task(VALUES, inputs, values.reshape(len(labels), -1))
+
+
+def as_samples(graph: Graph, samples: np.ndarray) -> Tensor:
+    """[n, *shape of the input], float32.
+
+    Raises:
+        WhitError: not floats of that size, or the model has more than one input or output.
+    """
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise WhitError(
+            f"{graph.name}: {len(graph.inputs)} inputs and {len(graph.outputs)} outputs are not supported in training "
+            "(1 of each); export a model with one of each"
+        )
+    return _floats(graph, samples, "samples", graph.inputs[0], graph.input_axes)
+
+
+def _floats(graph: Graph, array: np.ndarray, what: str, index: int, axes: tuple[tuple[int, ...], ...]) -> Tensor:
+    """The array as values of a tensor; `axes` are Graph.input_axes or output_axes."""
+    tensor = graph.tensors[index]
+    if array.dtype.kind != "f":
+        raise WhitError(f"{graph.name}: {what} of {array.dtype} are not supported; give floats, scaled as in training")
+    if array.ndim == 0 or len(array) == 0 or array.size != len(array) * tensor.size:
+        raise WhitError(
+            f"{graph.name}: '{tensor.title}' takes {tensor.size} values a sample {tensor.shape}, the {what} are "
+            f"{array.shape}; their first axis counts them"
+        )
+    values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise WhitError(f"{graph.name}: the {what} hold NaN or infinite values; remove them")
+    order = axes[0] if axes else ()
+    if order:
+        own = [0] * len(order)
+        for here, there in enumerate(order):
+            own[there] = tensor.shape[here]
+        values = values.reshape(len(values), *own).transpose(0, *(1 + axis for axis in order))
+    return torch.from_numpy(np.ascontiguousarray(values.reshape(len(values), *tensor.shape)))

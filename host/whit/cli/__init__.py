@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import WhitError
-from . import board, fit, image, model
+from . import board, fit, image, model, train
 
 # name: what it is for, what it does, its arguments
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
     **model.COMMANDS,
+    **train.COMMANDS,
     **fit.COMMANDS,
     **board.COMMANDS,
     **image.COMMANDS,

@@ -58,7 +58,7 @@ def lesson(
     source = Network(teacher)
     with deterministic(0):
         learned = through(source, samples)
-    kind = own.kind if own else CLASSES if source.head is not None and source.head.kind == "SOFTMAX" else VALUES
+    kind = own.kind if own else _kind(source)
 
     def loss(logits: Tensor, soft: Tensor, *targets: Tensor) -> Tensor:
         value = imitation(kind, network, logits, source, soft, temperature)
@@ -82,6 +82,21 @@ def imitation(
     else:  # a distribution over yes and no
         a, b = (functional.logsigmoid(torch.stack([x, -x], -1) / temperature).reshape(-1, 2) for x in (logits, soft))
     return temperature**2 * functional.kl_div(a, b, reduction="batchmean", log_target=True)
+
+
+def answers(teacher: Graph, samples: np.ndarray) -> np.ndarray:
+    """What the teacher says of samples, as labels: classes where a SOFTMAX makes its output, else its values."""
+    network = Network(teacher)
+    inputs = as_samples(teacher, samples)
+    with deterministic(0):
+        logits = through(network, inputs)
+    if _kind(network) == CLASSES:
+        return logits.argmax(-1).reshape(len(inputs), -1).numpy()
+    return applied(network, logits).reshape(len(inputs), -1).numpy()
+
+
+def _kind(teacher: Network) -> str:
+    return CLASSES if teacher.head is not None and teacher.head.kind == "SOFTMAX" else VALUES
 
 
 def check_settings(temperature: float, alpha: float) -> None:

@@ -61,8 +61,8 @@ class Rounded(Network):
         """Raises: WhitError: `quantized` was not made of `graph`."""
         super().__init__(graph)
         _check_pair(graph, quantized)
-        # By tensor: scale, zero point and the ends of the range of an activation; of weights the axes that share a scale,
-        # and the largest.
+        # By tensor: scale, zero point and the ends of the range of an activation; the axes over which weights share a
+        # scale, and the largest of them.
         self._grids: dict[int, tuple[float, int, int, int]] = {}
         self._weights: dict[int, tuple[list[int], int]] = {}
         for op in graph.operators:

@@ -15,6 +15,7 @@ from ..graph import Graph
 from .network import Network
 
 CLASSES, BINARY, VALUES = "classes", "binary", "values"
+_LEAST = 10  # samples for a held-out part
 _BATCH = 256  # of samples that only go through
 
 
@@ -41,12 +42,6 @@ class Task:
         chosen = torch.from_numpy(indices)
         return replace(self, samples=self.samples[chosen], targets=self.targets[chosen])
 
-    def split(self, fraction: float, seed: int) -> tuple[Task, Task]:
-        """The task on the samples to train with, and on `fraction` of them, drawn at random, held out."""
-        order = np.random.default_rng(seed).permutation(len(self.samples))
-        held = max(round(fraction * len(order)), 1)
-        return self.part(order[held:]), self.part(order[:held])
-
     def loss(self, network: Network, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean over a batch: cross entropy for classes, squared error for values."""
         if self.kind == CLASSES:
@@ -63,6 +58,20 @@ class Task:
             return float(self.loss(network, logits, self.targets))
         found = logits.argmax(-1) if self.kind == CLASSES else (logits > 0).long()
         return float((found.reshape(self.targets.shape) == self.targets).double().mean())
+
+
+def held_out(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples to train with, and a fifth of all to measure with: numbers below `count`, drawn at random.
+
+    Raises:
+        WhitError: too few for both.
+    """
+    if count < _LEAST:
+        raise WhitError(
+            f"{count} samples are too few to train with some and measure with others; give {_LEAST} or more"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[count // 5 :]), np.sort(order[: count // 5])
 
 
 def applied(network: Network, logits: Tensor) -> Tensor:

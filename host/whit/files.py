@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,21 @@ def read_array(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise WhitError(f"{path}: holds {len(array.files)} arrays (.npz); save one array with numpy.save()")
     return array
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """One array for each name: of a .npy file the only one, of a .npz file by name, or in order if its names differ."""
+    data = read(path)
+    try:
+        loaded = np.load(io.BytesIO(data), allow_pickle=False)
+        arrays = [loaded] if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
+        raise WhitError(f"{path}: not a .npy or .npz file; save the samples with numpy.save() or savez()") from None
+    if len(arrays) != len(names):
+        raise WhitError(f"{path}: holds {len(arrays)} arrays, the model has {len(names)} inputs; give one for each")
+    if isinstance(arrays, list):
+        return arrays
+    return [arrays[name] for name in names] if set(arrays) == set(names) else list(arrays.values())
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -37,12 +37,18 @@ def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = (), page_by
     Raises:
         WhitError: the file is not a TFLite model whit can run; the text says why and what to do.
     """
-    graph = read_tflite(data, name)
+    return pack_graph(read_tflite(data, name), labels, page_bytes)
+
+
+def pack_graph(graph: Graph, labels: tuple[str, ...] = (), page_bytes: int = 0) -> Packed:
+    """The same for a graph that was read or quantized before."""
     program = lower(graph)
     if labels:
         counts = [port.shape[-1] if port.shape else 1 for port in program.outputs]
         if len(labels) not in counts:
-            raise WhitError(f"{name}: {len(labels)} labels for outputs of {counts} values; give one name per value")
+            raise WhitError(
+                f"{graph.name}: {len(labels)} labels for outputs of {counts} values; give one name per value"
+            )
         program = program.with_labels(labels)
     program = order(program)
     if page_bytes:

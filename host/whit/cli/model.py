@@ -12,6 +12,7 @@ import numpy as np
 from .. import files
 from ..emulate import CORES
 from ..errors import WhitError
+from .quantize import calibrate_argument, quantized, read_model
 from .show import columns, facts, in_bytes, progress_bar, show, size
 
 Arguments = argparse.Namespace
@@ -38,6 +39,7 @@ def _page(text: str) -> int:
 
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    calibrate_argument(p)
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
     p.add_argument(
@@ -63,13 +65,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def _pack(a: Arguments) -> int:
-    """Pack an int8 TFLite model into a .whit file and print what a board needs for it."""
-    from ..pack import pack
+    """Pack a model into a .whit file and print what a board needs for it; a float one is quantized first."""
+    from ..pack import pack_graph
 
     labels = read_labels(a.labels) if a.labels else ()
     output = a.output or a.model.with_suffix(".whit")
-    files.keep(output, a.model)
-    packed = pack(files.read(a.model), a.model.name, labels, a.page)
+    files.keep(output, a.model, *([a.calibrate] if a.calibrate else []))
+    graph = quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model)
+    packed = pack_graph(graph, labels, a.page)
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
     table = facts()
@@ -196,6 +199,8 @@ def _run(a: Arguments) -> int:
 
 def _verify_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    calibrate_argument(p)
+    p.add_argument("-o", "--output", type=Path, metavar="OUT.tflite", help="keep the int8 model that is compared")
     p.add_argument("--samples", type=int, default=20, metavar="N", help="random inputs beside the extremes; default 20")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the random inputs; default 0")
 
@@ -206,13 +211,19 @@ _MOST_SAMPLES = 10_000
 def _verify(a: Arguments) -> int:
     """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
     from ..verify import verify
+    from ..write_tflite import write_tflite
 
     if not 0 <= a.samples <= _MOST_SAMPLES or a.seed < 0:
         raise WhitError(
             f"--samples {a.samples} --seed {a.seed}: give 0 to {_MOST_SAMPLES} samples and no negative seed"
         )
+    if a.output:
+        files.keep(a.output, a.model, *([a.calibrate] if a.calibrate else []))
+    data = write_tflite(quantized(a.model, a.calibrate).graph) if a.calibrate else files.read(a.model)
+    if a.output:
+        files.write(a.output, data)
     with progress_bar("verifying") as progress:
-        results = verify(files.read(a.model), a.model, a.samples, a.seed, progress)
+        results = verify(data, a.model, a.samples, a.seed, progress)
     table = columns("", "kernels", "samples", "output bytes", "differing")
     for r in results:
         table.add_row(r.kernels, str(r.samples), f"{r.compared:,}", f"{r.differing:,}")

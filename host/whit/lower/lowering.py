@@ -56,13 +56,14 @@ class Lowering:
             )
         int8_weights = any(t.dtype == "int8" and t.data is not None for t in self.graph.tensors)
         what = "a hybrid model (int8 weights, float32 activations)" if int8_weights else "a float32 model"
+        remedy = "whit runs int8: give samples of the input, as in whit quantize MODEL --calibrate SAMPLES.npy"
         if any(op.kind == "QUANTIZE" for op in self.graph.operators):
             what = "a model that computes in float32 outside the QUANTIZE and DEQUANTIZE at its edges"
-        return self.error(
-            f"'{tensor.title}' is float32, so this is {what}",
-            "whit runs int8: convert with optimizations=[DEFAULT], a representative_dataset and "
-            "supported_ops=[TFLITE_BUILTINS_INT8]",
-        )
+            remedy = (
+                "whit runs int8: convert with optimizations=[DEFAULT], a representative_dataset and "
+                "supported_ops=[TFLITE_BUILTINS_INT8], or give the float model to whit quantize"
+            )
+        return self.error(f"'{tensor.title}' is float32, so this is {what}", remedy)
 
     # Ports
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
+from .fold import WEIGHTED
 from .graph import Graph, Operator
-
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def macs(graph: Graph) -> int:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import files
 from ..costs import macs, parameters
 from ..errors import WhitError
+from ..fold import fold, is_float
 from ..graph import Graph
-from ..read_tflite import read_tflite
 from ..write_tflite import write_tflite
-from .show import columns, progress_bar, show
+from .quantize import read_model
+from .show import columns, in_bytes, progress_bar, show, size
+
+if TYPE_CHECKING:
+    from ..train.task import Task
 
 Arguments = argparse.Namespace
 
 
-def _common(p: argparse.ArgumentParser, epochs: int) -> None:
+def _common(p: argparse.ArgumentParser, epochs: int, output: str = "OUT.tflite") -> None:
     """What every command that trains takes, behind its models."""
     p.add_argument("samples", type=Path, metavar="SAMPLES.npy", help="floats, first axis samples; a fifth is held out")
     p.add_argument(
@@ -28,14 +33,17 @@ def _common(p: argparse.ArgumentParser, epochs: int) -> None:
         metavar="LABELS.npy",
         help="integers: class numbers; floats: the values of the output",
     )
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.tflite")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar=output)
     p.add_argument("--epochs", type=int, default=epochs, metavar="N", help=f"default {epochs}")
     p.add_argument("--rate", type=float, metavar="R", help="the highest learning rate")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="default 0")
 
 
 def _read_model(path: Path) -> Graph:
-    return read_tflite(files.read(path), path.name)
+    graph = read_model(path)
+    if not is_float(graph):
+        raise WhitError(f"{path}: is quantized, and only float models can be trained; give the one that it was made of")
+    return fold(graph)
 
 
 def _read_data(a: Arguments, *models: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -60,22 +68,29 @@ def _part(values: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
 
 def _compare(graphs: dict[str, Graph], samples: np.ndarray, labels: np.ndarray | None, measured: str = "") -> None:
     """A row for each graph: how well it does on the samples, and what it costs."""
-    from ..train.network import Network
-    from ..train.task import task
+    from ..train.task import outputs, task
 
     measure = ""
     rows = []
     for title, graph in graphs.items():
         wanted = task(graph, samples, labels)
         measure = measured or wanted.measure
-        score = wanted.score(Network(graph))
-        shown = f"{score:.2%}" if wanted.measure == "accuracy" else f"{score:.5g}"
-        rows.append((title, shown, f"{parameters(graph):,}", f"{macs(graph):,}"))
+        rows.append(
+            (title, _score(wanted, outputs(graph, wanted.samples)), f"{parameters(graph):,}", f"{macs(graph):,}")
+        )
     table = columns("", "", measure, "parameters", "multiply-accumulates")
     for row in rows:
         table.add_row(*row)
     show(table)
-    print(f"measured on {len(samples)} samples that were held out")
+    print(_HELD_OUT.format(len(samples)))
+
+
+_HELD_OUT = "measured on {} samples that were held out"
+
+
+def _score(wanted: Task, outputs: np.ndarray) -> str:
+    score = wanted.score(outputs)
+    return f"{score:.2%}" if wanted.measure == "accuracy" else f"{score:.5g}"
 
 
 # prune
@@ -159,7 +174,67 @@ def _distil(a: Arguments) -> int:
     return 0
 
 
+# finetune
+
+
+def _bytes(text: str) -> int:
+    if size(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more; write bytes as 20000 or 20k")
+    return size(text)
+
+
+def _finetune_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, metavar="MODEL", help="a trained float model")
+    _common(p, 20, "OUT")
+    four = p.add_mutually_exclusive_group()
+    four.add_argument("--int4", action="store_true", help="4-bit weights in every layer that can have them")
+    four.add_argument(
+        "--max-bytes", type=_bytes, metavar="BYTES", help="of OUT.whit: 4-bit weights where it takes them"
+    )
+
+
+def _finetune(a: Arguments) -> int:
+    """Quantize a float model, and train it to stand that: to OUT.whit, or OUT.tflite for the quantized model.
+
+    The samples are those to quantize with, too. Without labels the outputs are to equal the samples.
+    """
+    from ..pack import pack_graph
+    from ..quantize import execute_rounded, quantize, quantize_within
+    from ..quantize.quantize import FOUR_BITS
+    from ..train.qat import RATE, finetune, four_bits, ranges
+    from ..train.task import held_out, outputs, task
+
+    if a.output.suffix not in (".whit", ".tflite"):
+        raise WhitError(f"{a.output}: the name ends in neither .whit nor .tflite; name the one that is wanted")
+    graph = _read_model(a.model)
+    samples, labels = _read_data(a, a.model)
+    kept, held = held_out(len(samples) if samples.ndim else 0, a.seed)
+    four = {graph.tensors[op.outputs[0]].name for op in graph.operators if a.int4 and op.kind in FOUR_BITS}
+    with progress_bar("quantizing") as progress:
+        if a.max_bytes is None:
+            before = quantize(graph, [samples[kept]], four, progress=progress)
+        else:
+            before = quantize_within(graph, [samples[kept]], a.max_bytes, progress=progress)
+    with progress_bar("training") as progress:
+        rate = RATE if a.rate is None else a.rate
+        data = (samples[kept], _part(labels, kept))
+        tuned = finetune(before.folded, before.graph, *data, a.epochs, a.seed, rate, progress)
+    after = quantize(tuned, [samples[kept]], four_bits(before.graph), ranges(before.graph))
+    packed = pack_graph(after.graph)
+    files.write(a.output, write_tflite(after.graph) if a.output.suffix == ".tflite" else packed.blob)
+    print(f"{a.output}: quantized from {a.model.name}, fine-tuned; {in_bytes(len(packed.blob))} as .whit")
+    wanted = task(graph, samples[held], _part(labels, held))
+    table = columns("", "", wanted.measure)
+    table.add_row("float", _score(wanted, outputs(graph, wanted.samples)))
+    table.add_row("quantized", _score(wanted, execute_rounded(before.graph, [samples[held]])[0]))
+    table.add_row("quantized, fine-tuned", _score(wanted, execute_rounded(after.graph, [samples[held]])[0]))
+    show(table)
+    print(_HELD_OUT.format(len(held)))
+    return 0
+
+
 COMMANDS = {
     "prune": ("a float model with fewer channels, trained again", _prune, _prune_arguments),
     "distil": ("a small float model that learns from a large one", _distil, _distil_arguments),
+    "finetune": ("a float model -> an int8 model that was trained for it", _finetune, _finetune_arguments),
 }

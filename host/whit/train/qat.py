@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..costs import weighted
 from ..errors import WhitError
-from ..graph import Graph
+from ..fold import WEIGHTED
+from ..graph import Graph, Quantization
 from .loop import Progress, quiet, train
 from .network import Network
 from .task import task
@@ -36,13 +37,13 @@ def finetune(
 ) -> Graph:
     """The float graph with weights that stand being quantized.
 
-    Its weights lie on the grid that quantization gives them, so that quantizing them again, by the largest of each
-    channel, changes nothing.
+    Its weights lie on the grid that quantization gives them, so that quantizing it again, with ranges(quantized),
+    leaves them where they are.
 
     Args:
-        graph: a trained float graph.
-        quantized: what was made of it, with the same tensors and operators: activations with a scale and a zero point,
-            weights that are int8 or int4.
+        graph: a trained float graph, folded: Quantized.folded.
+        quantized: what quantize() made of it, Quantized.graph: activations with a scale and a zero point, weights that
+            are int8 or int4.
         samples, labels: as in task().
         progress: called with (epochs done, epochs).
 
@@ -52,6 +53,20 @@ def finetune(
     network = Rounded(graph, quantized)
     train(network, task(graph, samples, labels), epochs, seed, rate, progress)
     return network.graph()
+
+
+def ranges(quantized: Graph) -> dict[int, Quantization]:
+    """How the activations of a quantized graph are quantized: what quantize() takes to do it so again."""
+    return {i: t.quantization for i, t in enumerate(quantized.tensors) if t.data is None and t.quantization is not None}
+
+
+def four_bits(quantized: Graph) -> frozenset[str]:
+    """The layers of a quantized graph with 4-bit weights, as quantize() takes them."""
+    return frozenset(
+        quantized.tensors[op.outputs[0]].name
+        for op in quantized.operators
+        if weighted(op) and quantized.tensors[op.inputs[1]].dtype == "int4"
+    )
 
 
 class Rounded(Network):
@@ -65,17 +80,14 @@ class Rounded(Network):
         # scale, and the largest of them.
         self._grids: dict[int, tuple[float, int, int, int]] = {}
         self._weights: dict[int, tuple[list[int], int]] = {}
+        for i, q in ranges(quantized).items():
+            limits = np.iinfo(quantized.tensors[i].dtype)
+            self._grids[i] = (float(q.scale[0]), int(q.zero_point[0]), int(limits.min), int(limits.max))
         for op in graph.operators:
-            for i in (*op.inputs[:1], *op.outputs) if weighted(op) else (*op.inputs, *op.outputs):
-                tensor = quantized.tensors[i] if i >= 0 else None
-                if tensor is not None and tensor.data is None and tensor.quantization is not None:
-                    limits = np.iinfo(tensor.dtype)
-                    self._grids[i] = (tensor.scale, tensor.zero_point, int(limits.min), int(limits.max))
             if weighted(op):
                 weights = quantized.tensors[op.inputs[1]]
-                axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
                 single = weights.quantization is None or weights.quantization.per_tensor
-                axes = [d for d in range(len(weights.shape)) if single or d != axis]
+                axes = [d for d in range(len(weights.shape)) if single or d != WEIGHTED[op.kind]]
                 self._weights[op.inputs[1]] = (axes, _LARGEST[weights.dtype])
 
     def graph(self) -> Graph:

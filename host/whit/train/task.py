@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ..errors import WhitError
 from ..graph import Graph
+from ..samples import arrange
 from .network import Network
 
 CLASSES, BINARY, VALUES = "classes", "binary", "values"
@@ -51,13 +52,14 @@ class Task:
             return functional.binary_cross_entropy_with_logits(flat, targets.to(flat.dtype))
         return functional.mse_loss(applied(network, flat), targets)
 
-    def score(self, network: Network) -> float:
-        """The part of the positions that are right, or the mean squared error."""
-        logits = through(network, self.samples)
+    def score(self, outputs: np.ndarray) -> float:
+        """Of outputs [n, *shape]: the part of the positions that are right, or the mean squared error."""
+        flat = outputs.reshape(len(outputs), -1)
+        targets = self.targets.numpy()
         if self.kind == VALUES:
-            return float(self.loss(network, logits, self.targets))
-        found = logits.argmax(-1) if self.kind == CLASSES else (logits > 0).long()
-        return float((found.reshape(self.targets.shape) == self.targets).double().mean())
+            return float(np.square(flat.astype(np.float64) - targets).mean())
+        found = outputs.reshape(*targets.shape, -1).argmax(-1) if self.kind == CLASSES else flat > 0.5
+        return float((found == targets).mean())
 
 
 def held_out(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -85,11 +87,18 @@ def through(network: Network, samples: Tensor) -> Tensor:
         return torch.cat([network.logits(batch) for batch in samples.split(_BATCH)])
 
 
+def outputs(graph: Graph, samples: Tensor) -> np.ndarray:
+    """What a float graph makes of all samples, [n, *shape]."""
+    network = Network(graph)
+    with torch.no_grad():
+        return torch.cat([network(batch)[0] for batch in samples.split(_BATCH)]).numpy()
+
+
 def task(graph: Graph, samples: np.ndarray, labels: np.ndarray | None = None) -> Task:
     """What `labels` ask of a network with the input and output of `graph`.
 
     Args:
-        samples: floats, the first axis counts; of a model whose images had channels first, as it took them.
+        samples: as arrange() takes them.
         labels: integers are class numbers, one a sample (or one for each position of the output); floats are the
             values of the output; None asks for the samples themselves.
 
@@ -138,41 +147,37 @@ def task(graph: Graph, samples: np.ndarray, labels: np.ndarray | None = None) ->
             f"{graph.name}: labels of {labels.dtype} {labels.shape} were given to a model that ends in SOFTMAX; "
             "give class numbers as integers"
         )
-    values = _floats(graph, labels, "labels", graph.outputs[0], graph.output_axes)
-    return Task(VALUES, inputs, values.reshape(len(labels), -1))
+    return Task(VALUES, inputs, _values(graph, labels))
 
 
 def as_samples(graph: Graph, samples: np.ndarray) -> Tensor:
     """[n, *shape of the input], float32.
 
     Raises:
-        WhitError: not floats of that size, or the model has more than one input or output.
+        WhitError: not as arrange() takes them, or the model has more than one input or output.
     """
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise WhitError(
             f"{graph.name}: {len(graph.inputs)} inputs and {len(graph.outputs)} outputs are not supported in training "
             "(1 of each); export a model with one of each"
         )
-    return _floats(graph, samples, "samples", graph.inputs[0], graph.input_axes)
+    return torch.from_numpy(np.ascontiguousarray(arrange(graph, [samples])[0]))
 
 
-def _floats(graph: Graph, array: np.ndarray, what: str, index: int, axes: tuple[tuple[int, ...], ...]) -> Tensor:
-    """The array as values of a tensor; `axes` are Graph.input_axes or output_axes."""
-    tensor = graph.tensors[index]
-    if array.dtype.kind != "f":
-        raise WhitError(f"{graph.name}: {what} of {array.dtype} are not supported; give floats, scaled as in training")
-    if array.ndim == 0 or len(array) == 0 or array.size != len(array) * tensor.size:
+def _values(graph: Graph, labels: np.ndarray) -> Tensor:
+    """Float labels as values of the output, [n, size]."""
+    if labels.dtype.kind != "f":
+        raise WhitError(f"{graph.name}: labels of {labels.dtype} are not supported; give integers or floats")
+    tensor, axes = graph.tensors[graph.outputs[0]], graph.output_axes[0] if graph.output_axes else ()
+    if labels.size != len(labels) * tensor.size:
         raise WhitError(
-            f"{graph.name}: '{tensor.title}' takes {tensor.size} values a sample {tensor.shape}, the {what} are "
-            f"{array.shape}; their first axis counts them"
+            f"{graph.name}: the output {tensor.shape} has {tensor.size} values a sample, the labels are "
+            f"{labels.shape}; give as many for each sample"
         )
-    values = array.astype(np.float32)
+    values = labels.astype(np.float32)
     if not np.isfinite(values).all():
-        raise WhitError(f"{graph.name}: the {what} hold NaN or infinite values; remove them")
-    order = axes[0] if axes else ()
-    if order:
-        own = [0] * len(order)
-        for here, there in enumerate(order):
-            own[there] = tensor.shape[here]
-        values = values.reshape(len(values), *own).transpose(0, *(1 + axis for axis in order))
-    return torch.from_numpy(np.ascontiguousarray(values.reshape(len(values), *tensor.shape)))
+        raise WhitError(f"{graph.name}: the labels hold NaN or infinite values; leave those samples out")
+    if axes:
+        values = values.reshape(len(values), *(tensor.shape[axes.index(i)] for i in range(len(axes))))
+        values = values.transpose(0, *(1 + axis for axis in axes))
+    return torch.from_numpy(np.ascontiguousarray(values.reshape(len(values), -1)))

@@ -56,7 +56,7 @@ def lesson(
 ) -> tuple[list[Tensor], Loss]:
     """Targets and loss for fit(): what the teacher makes of the samples, mixed with what their labels ask for."""
     source = Network(teacher)
-    with deterministic(0):
+    with deterministic(source):
         learned = through(source, samples)
     kind = own.kind if own else _kind(source)
 
@@ -88,7 +88,7 @@ def answers(teacher: Graph, samples: np.ndarray) -> np.ndarray:
     """What the teacher says of samples, as labels: classes where a SOFTMAX makes its output, else its values."""
     network = Network(teacher)
     inputs = as_samples(teacher, samples)
-    with deterministic(0):
+    with deterministic(network):
         logits = through(network, inputs)
     if _kind(network) == CLASSES:
         return logits.argmax(-1).reshape(len(inputs), -1).numpy()

@@ -18,7 +18,7 @@ Loss = Callable[..., Tensor]  # of logits, and of a batch of each target
 RATE = 1e-3
 _LARGEST_GRADIENT = 1.0  # its norm: folded batch norms leave layers of very different scale
 _DECAY = 1e-4
-_THREADS = 2  # the order of float sums depends on their number
+_SMALL = 4_000_000  # multiply-accumulates of a sample: less and one thread is faster than several
 
 
 def quiet(done: int, total: int) -> None:
@@ -58,7 +58,7 @@ def fit(
         WhitError: the loss is no longer a number.
     """
     check_epochs(epochs, rate)
-    with deterministic(seed):
+    with deterministic(network, seed):
         steps = epochs * -(-len(samples) // batch)
         warm = max(steps // 20, 1)
         optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_DECAY)
@@ -82,14 +82,17 @@ def fit(
 
 
 @contextmanager
-def deterministic(seed: int) -> Iterator[None]:
-    """Deterministic algorithms and a seeded generator inside, everything as it was outside."""
+def deterministic(network: Network, seed: int = 0) -> Iterator[None]:
+    """Deterministic algorithms and a seeded generator inside, everything as it was outside.
+
+    A small network gets one thread: its steps are too short to be shared out.
+    """
     before, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
-        torch.set_num_threads(_THREADS)
+        torch.set_num_threads(1 if network.macs < _SMALL else threads)
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import graph as graphs
-from ..costs import weighted
+from ..costs import macs, weighted
 from ..errors import WhitError
 from ..graph import Graph, Operator
 from .operators import OPERATORS, error
@@ -28,6 +28,7 @@ class Network(nn.Module):
         """Raises: WhitError: an operator or a data type that is not supported; the text names it."""
         super().__init__()
         self._graph = graph = with_biases(_check(graph))
+        self.macs = macs(graph)  # of one sample
         trained = {i for op in graph.operators if weighted(op) for i in op.inputs[1:3]}
         constants = {i: t.data for i, t in enumerate(graph.tensors) if t.data is not None and t.dtype == "float32"}
         copies = {i: torch.tensor(np.array(data)) for i, data in constants.items()}

@@ -102,7 +102,7 @@ def importance(network: Network, wanted: Task, units: Channels, seed: int) -> np
     order = np.random.default_rng(seed).permutation(len(wanted.samples))[:_RATED]
     chosen = wanted.part(order)
     total = torch.zeros(units.units, dtype=torch.float64)
-    with deterministic(seed):
+    with deterministic(measured):
         for samples, targets in zip(chosen.samples.split(_BATCH), chosen.targets.split(_BATCH), strict=True):
             measured.factors = torch.ones(len(samples), units.units, requires_grad=True)
             loss = wanted.loss(measured, measured.logits(samples), targets) * len(samples)

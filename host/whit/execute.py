@@ -97,10 +97,10 @@ class _Call:
         self.options = op.options
 
     def __getitem__(self, position: int) -> np.ndarray:
-        """Input `position`: (samples, *shape), or a constant as it is."""
+        """Input `position`: (samples, *shape), or what a constant stands for."""
         index = self.op.inputs[position]
-        data = self.graph.tensors[index].data
-        return self.values[index] if data is None else data
+        tensor = self.graph.tensors[index]
+        return self.values[index] if tensor.data is None else tensor.real
 
     def has(self, position: int) -> bool:
         return position < len(self.op.inputs) and self.op.inputs[position] >= 0

@@ -84,16 +84,9 @@ class _Work:
     def decode_constants(self) -> None:
         """All constants in float32: those stored as float16, or as int8 with a scale, and DEQUANTIZE of such."""
         for index, t in enumerate(self.tensors):
-            if t.data is None or t.dtype not in ("int8", "float16"):
+            if t.data is None or not (t.dtype == "float16" or (t.dtype == "int8" and t.quantization)):
                 continue
-            data: np.ndarray = t.data.astype(np.float32)
-            if t.quantization is not None:
-                shape = [1] * data.ndim
-                if not t.quantization.per_tensor:
-                    shape[t.quantization.axis] = -1
-                q = t.quantization
-                data = (data - q.zero_point.reshape(shape).astype(np.float32)) * q.scale.reshape(shape)
-            self.tensors[index] = replace(t, dtype="float32", quantization=None, data=data.astype(np.float32))
+            self.tensors[index] = replace(t, dtype="float32", quantization=None, data=t.real)
         kept = []
         for op in self.operators:
             source = self.tensors[op.inputs[0]] if op.kind == "DEQUANTIZE" else None

@@ -50,6 +50,19 @@ class Tensor:
     def zero_point(self) -> int:
         return int(self.quantization.zero_point[0]) if self.quantization else 0
 
+    @property
+    def real(self) -> np.ndarray:
+        """What a constant stands for: its data, float32 where that is quantized or of another float type."""
+        assert self.data is not None
+        q = self.quantization
+        if q is None:
+            return self.data.astype(np.float32, copy=False) if self.data.dtype.kind == "f" else self.data
+        shape = [1] * self.data.ndim
+        if not q.per_tensor:
+            shape[q.axis] = -1
+        whole = self.data.astype(np.int64) - q.zero_point.reshape(shape)
+        return (whole * q.scale.reshape(shape).astype(np.float64)).astype(np.float32)
+
 
 @dataclass(frozen=True)
 class Operator:

@@ -277,7 +277,8 @@ class _Pass:
         index = op.inputs[2]
         tensor, q = self.graph.tensors[index], self.quantization(op.inputs[0])
         assert tensor.data is not None
-        real = round_to(q, tensor.data)
+        least = -(float(q.zero_point[0]) + 128) * q.scale[0]  # a pool's filler may be the least of all floats
+        real = round_to(q, np.maximum(tensor.data, least))
         ints = np.rint(real / q.scale[0] + np.float32(q.zero_point[0]))
         self.tensors[index] = replace(tensor, dtype="int8", quantization=q, data=ints.astype(np.int8))
         self.simulated[index] = replace(tensor, data=real)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from ..execute import forward
-from ..graph import Graph, Tensor
+from ..graph import Graph
 from ..samples import arrange
 from .ranges import round_to
 
@@ -25,7 +24,6 @@ def execute_rounded(graph: Graph, inputs: Sequence[np.ndarray], batch: int = 32)
     Returns:
         one array of real values per output, float32 (samples, *shape).
     """
-    real = replace(graph, tensors=tuple(_real(t) for t in graph.tensors))
 
     def after(index: int, value: np.ndarray) -> np.ndarray:
         q = graph.tensors[index].quantization
@@ -34,17 +32,5 @@ def execute_rounded(graph: Graph, inputs: Sequence[np.ndarray], batch: int = 32)
     arranged, parts = arrange(graph, inputs), []
     for at in range(0, len(arranged[0]), batch):
         values = {i: after(i, x[at : at + batch]) for i, x in zip(graph.inputs, arranged, strict=True)}
-        parts.append(forward(real, values, graph.outputs, after))
+        parts.append(forward(graph, values, graph.outputs, after))
     return [np.concatenate([part[i] for part in parts]) for i in graph.outputs]
-
-
-def _real(tensor: Tensor) -> Tensor:
-    """A constant in what its integers stand for."""
-    q = tensor.quantization
-    if tensor.data is None or q is None:
-        return tensor
-    shape = [1] * tensor.data.ndim
-    if not q.per_tensor:
-        shape[q.axis] = -1
-    data = (tensor.data - q.zero_point.reshape(shape)) * q.scale.reshape(shape).astype(np.float64)
-    return replace(tensor, dtype="float32", data=data.astype(np.float32))

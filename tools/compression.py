@@ -117,8 +117,9 @@ def experiment(seed: int, tell: Callable[[str], None]) -> dict[str, tuple[Graph,
         return learner.graph()
 
     large = note("float", alone(initialize(network(LARGE), seed), images, labels, 10, RATE))
-    note("pruned to half", prune(large, images, labels, 0.5, 10, seed))
-    note("pruned to a fifth", prune(large, images, labels, 0.2, 10, seed))
+    note("pruned to half", prune(large, images, labels, 0.5, 10, seed, distilled=False))
+    note("pruned to half, distilled at the end", prune(large, images, labels, 0.5, 10, seed, distilled=True))
+    note("pruned to a fifth", prune(large, images, labels, 0.2, 10, seed, distilled=False))
     small = initialize(network(SMALL), seed)
     more = TRAINING // LABELLED  # epochs, for as many steps
     note("student alone, few labels", alone(small, images[labelled], labels[labelled], 20 * more, STUDENT_RATE))

@@ -139,13 +139,12 @@ def _prune(a: Arguments) -> int:
 
 
 def _distil_arguments(p: argparse.ArgumentParser) -> None:
-    from_hinton = "what logits are divided by before they are compared; default 4"
     p.add_argument("student", type=Path, metavar="STUDENT.tflite", help="a small float model")
     p.add_argument("teacher", type=Path, metavar="TEACHER.tflite", help="a large float model, trained")
     _common(p, 40)
     p.add_argument("--from-scratch", action="store_true", help="begin with fresh weights, not with the student's own")
-    p.add_argument("--temperature", type=float, default=4, metavar="T", help=from_hinton)
-    p.add_argument("--alpha", type=float, default=0.9, metavar="A", help="the teacher's part of the loss; default 0.9")
+    p.add_argument("--temperature", type=float, default=2, metavar="T", help="what logits are divided by; default 2")
+    p.add_argument("--alpha", type=float, default=0.5, metavar="A", help="the teacher's part of the loss; default 0.5")
 
 
 _SCRATCH_RATE = 3e-3

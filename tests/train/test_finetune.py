@@ -26,12 +26,12 @@ FOUR = frozenset(
 
 @pytest.fixture(scope="module")
 def int8():
-    return quantize(reader(), [digits()[0][:64]])
+    return quantize(reader(), [digits()[0][:32]])
 
 
 @pytest.fixture(scope="module")
 def int4():
-    return quantize(reader(), [digits()[0][:64]], FOUR)
+    return quantize(reader(), [digits()[0][:32]], FOUR)
 
 
 def real_weights(graph, op):
@@ -92,7 +92,7 @@ def test_fine_tuning_int4(int4):
     tuned = finetune(int4.folded, int4.graph, images, classes, 3, rate=1e-3, progress=lambda *g: seen.append(g))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert four_bits(int4.graph) == FOUR
-    again = quantize(tuned, [images[:64]], four_bits(int4.graph), ranges(int4.graph))
+    again = quantize(tuned, [images[:32]], four_bits(int4.graph), ranges(int4.graph))
     for op in filter(weighted, again.graph.operators):
         np.testing.assert_allclose(
             real_weights(again.graph, op), tuned.tensors[op.inputs[1]].data, rtol=1e-4, atol=1e-6

@@ -75,6 +75,15 @@ def test_finetune(folder, capsys):
     assert pack((folder / "f.tflite").read_bytes()).blob == (folder / "f.whit").read_bytes()
 
 
+@pytest.mark.parametrize("command", ["prune", "distil", "finetune"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: whit {command}") and "SAMPLES.npy [LABELS.npy]" in " ".join(shown.split())
+
+
 REFUSED = {
     "prune m.tflite x.npy y.npy -o m.tflite": "is what is read",
     "prune m.tflite x.npy y.npy -o y.npy": "is what is read",

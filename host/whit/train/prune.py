@@ -93,10 +93,10 @@ def check_target(graph: Graph, macs: float) -> int:
 
 
 def importance(network: Network, wanted: Task, units: Channels, seed: int) -> np.ndarray:
-    """How much the loss would change without each unit: the first-order Taylor term (Molchanov et al. 2019).
+    """How much the loss would change without each unit: the squared first-order Taylor term (Molchanov et al. 2019).
 
     A unit is gone when all that read it with weights read zero. So each has a factor of one at those places, and the
-    gradient for the factor is the term: its root mean square over samples. Unlike the size of weights it does not
+    gradient for the factor is the term, squared and averaged over samples. Unlike the size of weights it does not
     depend on how the scale is shared out between layers, which folding and equalizing change.
     """
     measured = _Factors(network.graph(), units)
@@ -109,7 +109,7 @@ def importance(network: Network, wanted: Task, units: Channels, seed: int) -> np
             loss = wanted.loss(measured, measured.logits(samples), targets) * len(samples)
             (gradient,) = torch.autograd.grad(loss, measured.factors)
             total += gradient.double().square().sum(0)
-    return (total / len(order)).sqrt().numpy()
+    return (total / len(order)).numpy()
 
 
 class _Factors(Network):

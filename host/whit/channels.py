@@ -59,7 +59,7 @@ class Channels:
         """Keep fewer units until at most `macs` are left.
 
         Blocks of four units of one family go, each time those with the least importance for the multiply-accumulates
-        that go with them. A family never falls below four.
+        that go with them; then those come back, last first, for which there is room. A family never falls below four.
 
         Args:
             keep: the units there are now.
@@ -67,9 +67,10 @@ class Channels:
             macs: a number that the graph can reach: least_macs().
         """
         keep = keep.copy()
+        gone: list[tuple[int, np.ndarray]] = []  # family and block
         while (now := self.macs(keep)) > macs:
-            best: tuple[float, np.ndarray] | None = None
-            for family in self.families:
+            best: tuple[float, int, np.ndarray] | None = None
+            for number, family in enumerate(self.families):
                 block = self._block(family[keep[family]], importance)
                 if len(block):
                     without = keep.copy()
@@ -77,9 +78,16 @@ class Channels:
                     saved = now - self.macs(without)
                     price = float(importance[block].sum()) / saved if saved else np.inf
                     if best is None or price < best[0]:
-                        best = price, block
+                        best = price, number, block
             assert best is not None, "least_macs() is the limit"
-            keep[best[1]] = False
+            gone.append(best[1:])
+            keep[gone[-1][1]] = False
+        settled: set[int] = set()  # families whose last block stays away, so that those before it do
+        for number, block in reversed(gone):
+            keep[block] = number not in settled
+            if self.macs(keep) > macs:
+                keep[block] = False
+                settled.add(number)
         return keep
 
     def least_macs(self) -> int:

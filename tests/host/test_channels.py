@@ -166,6 +166,26 @@ def test_blocks_of_four_go_by_importance_and_cost():
     assert one[~first[one]].tolist() == one[2:6].tolist()  # of a family, the least important
 
 
+def test_what_has_room_comes_back():
+    """A large block that went for a small rest of work leaves room for the small ones that went before."""
+    net = FloatNet("room")
+    x = net.input(1, 4)
+    y = net.dense(net.dense(x, 8), 100)
+    graph = net.graph([x], [net.dense(y, 8)])
+    units = channels(graph)
+    small, large = units.families
+    importance = np.zeros(units.units)
+    importance[large] = 1e-3 * np.arange(100)
+    limit = macs(graph) - 440  # a block of the small family saves 416 of the work, one of the large 64
+    keep = units.choose(units.all(), importance, limit)
+    assert keep[small].sum() == 4 and keep[large].sum() == 96
+    importance[small] = 1e-6
+    importance[large] = 1
+    importance[large[:4]] = 1e-9
+    keep = units.choose(units.all(), importance, macs(graph) - 400)
+    assert keep[small].sum() == 4 and keep[large].all()  # the large family's block went first and came back
+
+
 def test_odd_families_come_down_to_fours():
     net = FloatNet("odd")
     x = net.input(1, 6)

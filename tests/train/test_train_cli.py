@@ -50,7 +50,7 @@ def test_prune(folder, capsys):
 def test_prune_without_labels(folder, capsys):
     (folder / "a.tflite").write_bytes(write_tflite(autoencoder()))
     np.save("v.npy", np.random.default_rng(0).normal(size=(30, 32)))
-    assert main("prune a.tflite v.npy -o p.tflite --epochs 1 --no-teacher".split()) == 0
+    assert main("prune a.tflite v.npy -o p.tflite --epochs 1 --distil".split()) == 0
     assert table(capsys)["mean"][:2] == ["squared", "error"]
 
 

@@ -102,7 +102,7 @@ def _prune_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--macs", type=float, default=0.5, metavar="PART", help="multiply-accumulates to keep; default 0.5, the half"
     )
-    p.add_argument("--no-teacher", action="store_true", help="do not learn from the unpruned model at the end")
+    p.add_argument("--distil", action="store_true", help="learn also from the unpruned model, at the end")
 
 
 def _prune(a: Arguments) -> int:
@@ -126,7 +126,7 @@ def _prune(a: Arguments) -> int:
             a.epochs,
             a.seed,
             RATE if a.rate is None else a.rate,
-            not a.no_teacher,
+            a.distil,
             progress,
         )
     files.write(a.output, write_tflite(pruned))

@@ -28,7 +28,7 @@ def prune(
     epochs: int = 40,
     seed: int = 0,
     rate: float = RATE,
-    distilled: bool = True,
+    distilled: bool = False,
     progress: Progress = quiet,
 ) -> Graph:
     """A smaller graph with at most the fraction `macs` of the multiply-accumulates, trained again.

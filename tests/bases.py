@@ -33,8 +33,10 @@ def bases() -> dict[str, bytes]:
         "channels": nets.convolution("channels", x=(5, 6, 3), out=1, depthwise=True, padding=nets.SAME),
         "strided": nets.convolution("strided", x=(6, 5, 5), out=1, depthwise=True, stride=(2, 2), act=nets.RELU),
         "words": nets.convolution("words", x=(4, 7, 8), out=10, k=(2, 3), act=nets.RELU),
+        "int4": nets.convolution("int4", x=(4, 5, 3), out=6, weights="int4"),
         "dense": nets.dense("dense", k=9, o=5, rows=2),
         "dense words": nets.dense("dense words", k=16, o=12),
+        "dense int4": nets.dense("dense int4", k=13, o=6, rows=2, weights="int4"),
         "average_pool": nets.pool("average_pool", "AVERAGE_POOL_2D", padding=nets.SAME, k=(3, 3)),
         "max_pool": nets.pool("max_pool", "MAX_POOL_2D", padding=nets.SAME, k=(3, 3)),
         "global": nets.pool("global", "AVERAGE_POOL_2D", x=(4, 4, 8), k=(4, 4)),
@@ -47,6 +49,6 @@ def bases() -> dict[str, bytes]:
         "chain": chain(),
     }
     found = {name: pack(model, name).blob for name, model in models.items()}
-    for name, page_bytes in ("words", 400), ("chain", 1008), ("dense words", 128), ("strided", 96):
+    for name, page_bytes in ("words", 400), ("chain", 1008), ("dense words", 128), ("strided", 96), ("dense int4", 96):
         found[f"{name} by page"] = pack(models[name], name, page_bytes=page_bytes).blob
     return found

@@ -46,19 +46,22 @@ class Net:
     def tflite(self, inputs, outputs) -> bytes:
         return write_tflite(self.graph(inputs, outputs))
 
-    def weights(self, shape, axis, scale, values="random", per_channel=True) -> int:
+    def weights(self, shape, axis, scale, values="random", per_channel=True, dtype="int8", limit=0) -> int:
         """int8 weights: "random" in [-127, 127], "extreme": only -128 and 127, "large": only -127 and 127, or "sparse":
-        random, but none in every other channel.
+        random, but none in every other channel. The same of int4 with -8 and 7, random ones from -8 on. Random ones lie
+        in [-limit, limit] where that is given.
         """
+        low, high = (-8, 7) if dtype == "int4" else (-127, 127)
         if values in ("extreme", "large"):
-            data = self.rng.choice(np.array([-128 if values == "extreme" else -127, 127], np.int8), shape)
+            least = -128 if values == "extreme" and dtype == "int8" else low
+            data = self.rng.choice(np.array([least, high], np.int8), shape)
         else:
-            data = self.rng.integers(-127, 128, shape).astype(np.int8)
+            data = self.rng.integers(-limit if limit else low, (limit or high) + 1, shape).astype(np.int8)
         if values == "sparse":
             np.moveaxis(data, axis, 0)[1::2] = 0
         n = shape[axis] if per_channel else 1
         scales = (scale * self.rng.uniform(0.5, 1.5, n)).astype(np.float32) if n > 1 else np.array([scale], np.float32)
-        return self.tensor(shape, Quantization(scales, np.zeros(n, np.int64), axis), "int8", data)
+        return self.tensor(shape, Quantization(scales, np.zeros(n, np.int64), axis), dtype, data)
 
     def bias(self, n: int, reach: int, x: int, w: int) -> int:
         q = self.tensors[w].quantization
@@ -88,6 +91,7 @@ def convolution(
     per_channel=True,
     bias=1000,
     depthwise=False,
+    weights="int8",
 ) -> bytes:
     """CONV_2D, or DEPTHWISE_CONV_2D where `out` is the depth multiplier."""
     net = Net(name)
@@ -96,7 +100,8 @@ def convolution(
     shape = (1, *k, channels) if depthwise else (channels, *k, c)
     source = net.activation((1, h, w, c), 0.05, zi)
     taps = math.prod(k) * (1 if depthwise else c)
-    weight = net.weights(shape, 3 if depthwise else 0, 0.01, values, per_channel)
+    unit = 0.01 if weights == "int8" else 0.16
+    weight = net.weights(shape, 3 if depthwise else 0, unit, values, per_channel, weights)
     oh, ow = (_out(s, k[i], stride[i], dilation[i], padding) for i, s in enumerate((h, w)))
     # By default outputs spread over the whole range; so=... saturates them.
     scale = so or 0.05 * 0.01 * 73 * 73 * math.sqrt(taps) / 60
@@ -111,11 +116,24 @@ def convolution(
 
 
 def dense(
-    name, k=8, o=4, rows=1, zi=0, zo=0, act=NONE, so=None, values="random", per_channel=False, bias=1000
+    name,
+    k=8,
+    o=4,
+    rows=1,
+    zi=0,
+    zo=0,
+    act=NONE,
+    so=None,
+    values="random",
+    per_channel=False,
+    bias=1000,
+    weights="int8",
+    limit=0,
 ) -> bytes:
     net = Net(name)
     x = net.activation((rows, k), 0.05, zi)
-    w = net.weights((o, k), 0, 0.01, values, per_channel)
+    unit = 0.01 if weights == "int8" and not limit else 0.16
+    w = net.weights((o, k), 0, unit, values, per_channel, weights, limit)
     y = net.activation((rows, o), so or 0.05 * 0.01 * 73 * 73 * math.sqrt(k) / 60, zo)
     inputs = [x, w] + ([net.bias(o, bias, x, w)] if bias is not None else [])
     net.op("FULLY_CONNECTED", inputs, [y], FusedActivationFunction=act, WeightsFormat=0, KeepNumDims=0)
@@ -187,3 +205,26 @@ def pad(name, shape=(1, 3, 4, 5), paddings=((0, 0), (1, 2), (3, 0), (0, 0)), zer
         inputs.append(net.constant([value], "int8", affine(0.05, zero_point)))
     net.op("PAD" if value is None else "PADV2", inputs, [y])
     return net.tflite([x], [y])
+
+
+def mixed() -> bytes:
+    """A small network: int8 and int4, a convolution that is cut, an output over its input."""
+    net = Net("mixed")
+    shapes = ((1, 12, 10, 3), (1, 6, 5, 24), (1, 6, 5, 24), (1, 6, 5, 48))
+    tensors = [net.activation(shape, 0.05, -3) for shape in shapes]
+    window = dict(Padding=SAME, DilationHFactor=1, DilationWFactor=1, FusedActivationFunction=RELU)
+    layers = (("CONV_2D", 3, 2, "int8"), ("DEPTHWISE_CONV_2D", 3, 1, "int8"), ("CONV_2D", 3, 1, "int4"))
+    for i, (kind, k, stride, dtype) in enumerate(layers):
+        x, y = tensors[i : i + 2]
+        c, o = shapes[i][3], shapes[i + 1][3]
+        shape, axis, options = ((o, k, k, c), 0, {}) if kind == "CONV_2D" else ((1, k, k, c), 3, {"DepthMultiplier": 1})
+        w = net.weights(shape, axis, 0.002 if dtype == "int8" else 0.015, dtype=dtype)
+        net.op(kind, [x, w, net.bias(o, 100, x, w)], [y], StrideH=stride, StrideW=stride, **window, **options)
+    x = tensors[-1]
+    for o, dtype in ((40, "int4"), (10, "int8")):
+        y = net.activation((1, o), 0.1, 4)
+        w = net.weights((o, net.tensors[x].size), 0, 0.002, per_channel=False, dtype=dtype)
+        options = dict(FusedActivationFunction=NONE, WeightsFormat=0, KeepNumDims=0)
+        net.op("FULLY_CONNECTED", [x, w, net.bias(o, 100, x, w)], [y], **options)
+        x = y
+    return net.tflite([tensors[0]], [x])

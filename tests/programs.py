@@ -39,19 +39,21 @@ class _Program:
         self.buffers.append(size)
         return Place(len(self.buffers) - 1)
 
-    def add(self, kernel: str, values: dict[str, int], arena: dict[str, Place], weights=None, bounded=False) -> None:
-        flags = opset.BOUNDED if bounded else 0
+    def add(self, kernel: str, values: dict[str, int], arena: dict[str, Place], weights=None, flags=0) -> None:
         step = Step(kernel, f"{kernel}_{len(self.steps)}", values, arena, weights or {}, flags)
         assert step.extents()
         self.steps.append(step)
 
     def weighted(self, kernel: str, values: dict[str, int], x: Place, y: Place, channels: int, taps: int) -> None:
         rng, bounded = self.rng, self.rng.random() < 0.8
-        w = self.numbers.integers(-127 if bounded else -128, 128, (channels, taps)).astype(np.int8)
-        shift = 6 + round(math.log2(taps) / 2) + self.numbers.integers(-1, 2, channels)
+        int4 = kernel != "depthwise" and rng.random() < 0.3
+        low, high = (-8, 8) if int4 else (-127 if bounded else -128, 128)
+        w = self.numbers.integers(low, high, (channels, taps)).astype(np.int8)
+        shift = (2 if int4 else 6) + round(math.log2(taps) / 2) + self.numbers.integers(-1, 2, channels)
         multiplier = self.numbers.integers(1 << 30, (1 << 31) - 1, channels)
         bias = self.numbers.integers(-3000, 3000, channels)
         blocks = {"conv2d": layout.quad_blocks, "dense": layout.dense_blocks}.get(kernel, np.ndarray.tobytes)
+        blocks = layout.int4_blocks if int4 else blocks
         if kernel == "dense":  # which adds 128 to every other input
             bias += 128 * w[:, 1::2].sum(1, dtype=np.int64)
         else:
@@ -59,7 +61,8 @@ class _Program:
         weights = {"w": blocks(w), "q": layout.quant_blocks(bias, multiplier, shift)}
         low = rng.randrange(-128, 0)
         values |= {"zo": rng.randrange(-20, 20), "lo": low, "hi": rng.randrange(0, 128)}
-        self.add(kernel, values, {"x": x, "y": y}, weights, bounded)
+        flags = (opset.BOUNDED if bounded else 0) | (opset.INT4 if int4 else 0)
+        self.add(kernel, values, {"x": x, "y": y}, weights, flags)
 
     def grow(self) -> None:
         """One more image, out of one that there is, mostly a recent one."""

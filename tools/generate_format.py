@@ -33,8 +33,9 @@ WORDS = {
 }
 
 
-# Of opset.py, beside the fields: the flag, and the limits that the kernels know as well.
-CONSTANTS = {"BOUNDED": opset.BOUNDED, "WIDENED": opset.WIDENED, "PLANE": opset.PLANE, "TABLED": opset.TABLED}
+# Of opset.py, beside the fields: the flags, and the limits that the kernels know as well.
+CONSTANTS = {name: getattr(opset, name) for name in ("BOUNDED", "INT4", "WIDENED", "PIECE", "PLANE", "TABLED")}
+FLAGS = 1  # where a record has them
 
 
 def header() -> str:
@@ -69,6 +70,7 @@ def dispatch() -> str:
 def viper(row, text: str) -> str:
     """The kernel's module with its field constants, in units of each field's width, between the two marks."""
     values = {name.upper(): at // width for name, _, at, width in offsets(row)} | CONSTANTS
+    values["FLAGS"] = FLAGS
     code = text.split("# [end]")[1]
     used = [f"_{name} = const({value})" for name, value in values.items() if re.search(rf"\b_{name}\b", code)]
     body = "\n".join(["# [fields]", *used, "# [end]"])

@@ -2,7 +2,7 @@
 // x [ih][iw][ic] int8; y [oh][ow][oc] int8; w quad blocks [oc/4][K/4][4 o][4 k], K = kh*kw*ic; bias with the input's
 // zero point folded in, so a tap outside the image reads zi.
 // Scratch: the patches of BLOCK pixels, [BLOCK / GROUP][K padded to 4][GROUP], all there before the first pixel is
-// written. Cannot fail: check() ran at load.
+// written; behind 40 bytes for each quad of K, int4 weights as bytes. Cannot fail: check() ran at load.
 #include "whit.h"
 
 #if PAIRED
@@ -124,15 +124,19 @@ static PLAIN void group_sums(const patch_value *x, const int8_t *w, int quads, i
 #endif
 
 static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
+    int quads = (s->kh * s->kw * s->ic + 3) / 4, bounded = s->flags & BOUNDED;
+    const uint8_t *blocks = weights + s->w;
+    if (s->flags & INT4) {
+        blocks = unpack((uint32_t *)(arena + s->s) + 10 * quads, blocks, (s->oc + 3) / 4 * 2 * quads, CONV2D_SIGNS);
+    }
 #ifdef CONV2D_FAST
-    if (s->flags & BOUNDED && CONV2D_FAST(s, weights, arena)) {
+    if (bounded && CONV2D_FAST(s, weights, arena, blocks)) {
         return;
     }
 #endif
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     patch_value *patches = (patch_value *)(arena + s->s);
-    int quads = (s->kh * s->kw * s->ic + 3) / 4, bounded = s->flags & BOUNDED;
     output to = output_of(bounded, s->zo, s->lo, s->hi, s->oc);
     for (int left = s->oh * s->ow, r = 0, c = 0, n; left > 0; left -= n) {
         n = left >= BLOCK ? BLOCK : left >= GROUP ? GROUP : 1;
@@ -147,7 +151,7 @@ static void conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena)
                 r++;
             }
         }
-        const int8_t *w = (const int8_t *)weights + s->w;
+        const int8_t *w = (const int8_t *)blocks;
         const quant *q = quant_at(weights, s->q);
         for (int o = 0; o < s->oc; o += 4, q++, w += 16 * quads) {
             int32_t sums[4 * BLOCK];

@@ -1,7 +1,8 @@
 // y[r, o] = requantize(bias[o] + sum x[r, i] * w[o, i])
 // x [rows][k] int8; y [rows][o] int8; w quad blocks [o/4][k/4][4 o][4 k] with w + 128 in the even k; bias with the
 // input's zero point and 128 * sum(w of odd k) folded in, so the odd k take x - 128. Scratch: a row of x, padded to
-// quads; it is there before any of its y is written. Cannot fail: check() ran at load.
+// quads, if it is not a long one; it is there before any of its y is written. Then int4 weights as bytes: of four
+// channels, a piece of PIECE inputs of a long row at a time. Cannot fail: check() ran at load.
 #include "whit.h"
 
 // Adds the products of some quads to the sums of four channels, which started with -128 * sum(x of even k).
@@ -42,22 +43,36 @@ static void dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
                 copy[k - in_place] = x[k];
             }
         }
-        uint32_t copied = s->k - in_place;
-        for (; copied & 3; copied++) {
-            copy[copied] = 0;
+        uint32_t end = s->k;
+        for (; end & 3; end++) {
+            copy[end - in_place] = 0;
         }
+        uint32_t copied = end - in_place;
         const uint8_t *w = weights + s->w;
+        uint32_t *room = s->flags & INT4 ? (uint32_t *)(arena + s->s) + (in_place ? 0 : end) : 0;
         const quant *q = quant_at(weights, s->q);
-        for (int left = (int)s->o, n; left > 0; left -= n, q++, y += n) {
+        for (int channels = (int)s->o, n; channels > 0; channels -= n, q++, y += n) {
             int32_t sums[4 * BLOCK];
-            n = left < 4 ? left : 4;
+            n = channels < 4 ? channels : 4;
             for (int i = 0; i < 4; i++) {
                 sums[i * BLOCK] = -128 * even;
             }
-            dense_sums(x, w, (int)(in_place / 4), sums);
-            w += 4 * in_place;
-            dense_sums(copy, w, (int)(copied / 4), sums);
-            w += 4 * copied;
+            const int8_t *from = x;
+            for (uint32_t left = end, count; left; left -= count, from += count) {
+                const uint8_t *blocks = w;
+                count = left - copied;
+                if (left <= copied) {
+                    count = left;
+                    from = left == copied ? copy : from;
+                }
+                if (room) {
+                    count = count < PIECE ? count : PIECE;
+                    blocks = unpack(room, w, (int)(count / 2), DENSE_SIGNS);
+                    w -= 2 * count;
+                }
+                w += 4 * count;
+                dense_sums(from, blocks, (int)(count / 4), sums);
+            }
             finish(sums, 1, q, 0, n, &to, y);
         }
     }

@@ -288,7 +288,7 @@ FUNCTION dsp_widen_dense
 // ---- one row by four channels: dense, and the last pixels of conv2d -------------------------------------------------
 // void dsp_row(const row *, const uint8_t *w): the frame is the row.
     .equ ROW_X, 0
-    .equ ROW_LOOP, 4  // as it comes: quads % 2 of a dense row, or 2 for an interleaved patch
+    .equ ROW_LOOP, 4  // as it comes: quads % 2 of a dense row, 2 for an interleaved patch, 3 for int4 weights
     .equ ROW_CORRECTION, 8 // to every sum
     .equ ROW_END, 12  // of x
     .equ ROW_Y, 16
@@ -297,7 +297,9 @@ FUNCTION dsp_widen_dense
     .equ ROW_HI, 28
     .equ ROW_Q, 32
     .equ ROW_ZO, 36
-    .equ ROW_BYTES, 40
+    .equ ROW_ROOM, 40 // for four channels' int4 weights as bytes
+    .equ ROW_INT4, 44 // the next of them
+    .equ ROW_BYTES, 48
 
 .macro DENSE_QUAD // 14 instructions per 16 MACs
     ldm r12!, {r8, r9}
@@ -320,8 +322,8 @@ FUNCTION dsp_row
     push {r4-r11, lr}
     sub sp, #ROW_BYTES
     mov lr, r1
-    ldm r0, {r0-r9}
-    stm sp, {r0-r9}
+    ldm r0, {r0-r11}
+    stm sp, {r0-r11}
     adr r12, row_loops
     ldr r1, [r12, r1, lsl #2]
     add r1, r1, r12
@@ -343,6 +345,7 @@ row_loops:
     .word row_even - row_loops + 1
     .word row_odd - row_loops + 1
     .word row_patch - row_loops + 1
+    .word row_int4 - row_loops + 1
 row_patch:
     ldr r8, [r12], #16
     ldr r9, [r12], #16
@@ -366,6 +369,18 @@ row_patch:
     cmp r12, r11
     bne row_patch
     b row_done
+row_int4:
+    push {r0-r3}
+    ldrd r0, r1, [sp, #16 + ROW_ROOM]
+    sub r4, r11, r12 // 8 * quads
+    lsrs r2, r4, #2
+    mov r3, #0x80008000
+    bl dsp_unpack
+    str r1, [sp, #16 + ROW_INT4]
+    mov lr, r0
+    pop {r0-r3}
+    lsls r4, r4, #28
+    bmi row_odd
 row_even:
     DENSE_QUAD
 row_odd:
@@ -415,6 +430,27 @@ row_bytes:
     subs r9, r9, #1
     bne 1b
     b row_next
+
+// ---- int4 weights ---------------------------------------------------------------------------------------------------
+// const uint8_t *dsp_unpack(uint32_t *to, const uint8_t *from, int words, uint32_t signs): see whit.h. An even number of
+// words; leaves r12 as it is, and the end of `from` in r1. 6 instructions per 8 weights.
+FUNCTION dsp_unpack
+    push {r0, r4-r8, lr}
+    rsb r3, r3, #0x88888888 // 8 in the bytes of w, 8 - 128 in those of w + 128
+    mov r8, #0x0f0f0f0f
+1:  ldm r1!, {r4, r6}
+    and r5, r8, r4, lsr #4
+    and r4, r4, r8
+    and r7, r8, r6, lsr #4
+    and r6, r6, r8
+    usub8 r4, r4, r3
+    usub8 r5, r5, r3
+    usub8 r6, r6, r3
+    usub8 r7, r7, r3
+    stm r0!, {r4-r7}
+    subs r2, r2, #2
+    bne 1b
+    pop {r0, r4-r8, pc}
 
 // ---- depthwise ------------------------------------------------------------------------------------------------------
 // The plane holds one channel in 16 bits by strips of two columns: a word is a row of a strip. So the rows of a window

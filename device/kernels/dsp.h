@@ -30,6 +30,8 @@ typedef struct {
     uint32_t lo, hi;
     const quant *q;
     int32_t zo;
+    uint32_t *room;
+    const uint8_t *int4;
 } row;
 
 typedef struct {
@@ -91,10 +93,9 @@ static inline uint32_t four_times(int8_t v) {
 
 static void gather(const conv2d_step *, const int8_t *x, int r, int c, int8_t *out, int second); // conv2d.c
 
-GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
+GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena, const uint8_t *w) {
     int run = s->kw * s->ic, quads = (s->kh * run + 3) / 4, pixels = s->oh * s->ow, width = s->ow;
     const int8_t *x = (const int8_t *)arena + s->x;
-    const uint8_t *w = weights + s->w;
     uint32_t *patches = (uint32_t *)(arena + s->s), *end = patches + 8 * quads;
     int8_t *bytes = (int8_t *)end, *outside = (int8_t *)(end + quads);
     int words = is_aligned(x, s->ic), together = s->dx == 1 || s->kw == 1;
@@ -158,7 +159,7 @@ GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena
             dsp_tile(&t, w);
         } else {
             row y = {
-                patches, 2, 0, end, t.y + 1, s->oc, four_times(s->lo), four_times(s->hi), t.q, s->zo,
+                patches, 2, 0, end, t.y + 1, s->oc, four_times(s->lo), four_times(s->hi), t.q, s->zo, 0, 0,
             };
             dsp_row(&y, w);
         }
@@ -167,15 +168,15 @@ GLUE int dsp_conv2d(const conv2d_step *s, const uint8_t *weights, uint8_t *arena
 }
 
 // ---- dense ----------------------------------------------------------------------------------------------------------
-// Scratch: the row in 16 bits, and behind it in bytes where it does not lie in whole words.
+// Scratch: the row in 16 bits, and behind it in bytes where it does not lie in whole words; then as in dense.c.
 
 GLUE int dsp_dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) {
     int quads = (int)(s->k + 3) / 4;
     const int8_t *x = (const int8_t *)arena + s->x;
     uint32_t *wide = (uint32_t *)(arena + s->s);
     row y = {
-        wide, quads & 1, 0, wide + 2 * quads, (int8_t *)arena + s->y, (int32_t)s->o, four_times(s->lo),
-        four_times(s->hi), quant_at(weights, s->q), s->zo,
+        wide, s->flags & INT4 ? 3 : quads & 1, 0, wide + 2 * quads, (int8_t *)arena + s->y, (int32_t)s->o,
+        four_times(s->lo), four_times(s->hi), quant_at(weights, s->q), s->zo, wide + 4 * quads, weights + s->w,
     };
     for (int r = 0; r < s->rows; r++, x += s->k, y.y += s->o) {
         const int8_t *from = x;
@@ -187,7 +188,7 @@ GLUE int dsp_dense(const dense_step *s, const uint8_t *weights, uint8_t *arena) 
             from = bytes;
         }
         y.correction = -128 * dsp_widen_dense(wide, (const uint32_t *)from, quads);
-        dsp_row(&y, weights + s->w);
+        dsp_row(&y, y.int4);
     }
     return 1;
 }

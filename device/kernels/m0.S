@@ -420,7 +420,7 @@ pack_end:
     LEAVE m0_pack
 
 // void m0_dense(const m0_dense_frame *): one row, all channels; x as int32, padded to quads. Weights natural, or with
-// 128 more for even k.
+// 128 more for even k, or int4.
     .set W, 0
     .set Q, 4
     .set OUT, 8
@@ -428,7 +428,7 @@ pack_end:
     .set X, 16
     .set X_END, 20
     .set CORRECTION, 24 // to every bias
-    .set ENCODED, 28
+    .set ENCODED, 28    // 0 natural, 1 with 128 more for even k, 2 int4
     .set ZO, 32
     .set RELU, 36
     .set ENTRY, ENCODED
@@ -436,6 +436,8 @@ pack_end:
     .set HI, 44
     .set SUM, 48        // int32[4]
     .set LO, 64
+    .set INT4, 68       // the next of such weights; those of four channels are unpacked behind x
+    .set DENSE_BYTES, 72
 
     .macro COLUMN load
     ldmia r4!, {r5}
@@ -466,18 +468,18 @@ pack_end:
 
     ENTER m0_dense
     SAVE
-    sub sp, #68
+    sub sp, #DENSE_BYTES
     mov r7, sp
-    .rept 2
+    .rept 3
     ldmia r0!, {r1-r6}
     stmia r7!, {r1-r6}
     .endr
-    ldmia r0!, {r1-r5}
-    stmia r7!, {r1-r5}
     adr r2, dense_natural
     ldr r1, [sp, #ENCODED]
-    cmp r1, #0
-    beq 2f
+    cmp r1, #1
+    blo 2f
+    adr r2, dense_int4
+    bhi 2f
     adr r2, dense_encoded   // two quads at a time: of an odd number the first alone
     ldr r0, [sp, #X]
     ldr r1, [sp, #X_END]
@@ -514,6 +516,25 @@ dense_natural:
     cmp r4, r12
     bne dense_natural
     b dense_sums
+    .p2align 2
+dense_int4:
+    mov r0, r12
+    mov r5, r12
+    subs r5, r5, r4         // 16 bytes of x a quad
+    lsrs r2, r5, #3
+    ldr r1, [sp, #INT4]
+    lsls r3, r2, #2
+    adds r3, r3, r1
+    str r3, [sp, #INT4]
+    ldr r3, dense_signs
+    bl unpack
+    ldr r1, [sp, #X_END]
+    mov r12, r1
+    movs r1, #4
+    movs r2, #8
+    movs r3, #12
+    lsls r5, r5, #27
+    bmi dense_odd
     .p2align 2
 dense_encoded:
     QUAD ldrb
@@ -563,8 +584,11 @@ dense_sums:
     adds r3, #20
     str r3, [sp, #Q]
     b dense_block
-7:  add sp, #68
+7:  add sp, #DENSE_BYTES
     RESTORE
+    .p2align 2
+dense_signs:
+    .word 0x80008000
     LEAVE m0_dense
 
 // void m0_depthwise3(m0_depthwise3_frame *): one channel, 3x3. Rows of words x[i] + (x[i + sx] << 16) in a ring of

@@ -31,6 +31,7 @@ typedef struct {
     int8_t *out, *out_end;
     const int32_t *x, *x_end;
     int32_t correction, encoded, zo, relu, eoff, hi, sums[4], lo;
+    const uint8_t *int4;
 } m0_dense_frame;
 
 typedef struct {
@@ -108,11 +109,11 @@ static inline int m0_inside(const conv2d_step *s, int iy, int ix) {
 }
 
 // A bit for each of the last 256 channels, the last one's first: whether all weights are 0.
-static NOINLINE void m0_dead(const conv2d_step *s, const uint8_t *weights, int quads, uint8_t dead[32]) {
+static NOINLINE void m0_dead(const conv2d_step *s, const uint8_t *w, int quads, uint8_t dead[32]) {
     for (int i = 0; i < 32; i++) {
         dead[i] = 0;
     }
-    const uint32_t *block = (const uint32_t *)(weights + s->w);
+    const uint32_t *block = (const uint32_t *)w;
     for (int o = 0, left = s->oc - 1; left >= 0; o++, left--) {
         int g = 0;
         while (g < quads && block[(o & 3) + 4 * g] == 0) {
@@ -127,7 +128,7 @@ static NOINLINE void m0_dead(const conv2d_step *s, const uint8_t *weights, int q
     }
 }
 
-static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *arena) {
+static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *arena, const uint8_t *w) {
     enum { UNROLLED = 7, PAIR_BYTES = 34 };
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
@@ -138,10 +139,10 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
     uint32_t *words = (uint32_t *)(arena + s->s);
     int8_t *patches = (int8_t *)(words + 8 * quads);
     uint8_t dead[32];
-    m0_dead(s, weights, quads, dead);
+    m0_dead(s, w, quads, dead);
     m0_conv2d_frame f = {
         .x = words, .mid = words + 4 * quads, .end = words + 8 * quads,
-        .off = (uintptr_t)(weights + s->w) - (uintptr_t)words, .delta = 2 - half,
+        .off = (uintptr_t)w - (uintptr_t)words, .delta = 2 - half,
         .relu = m0_relu(s->zo, s->lo, s->hi), .zo = s->zo, .block = half - 16,
         .entry = (UNROLLED - first) * PAIR_BYTES, .eoff = 32, .hi = s->hi, .lo = s->lo,
         .q = quant_at(weights, s->q), .dead = dead,
@@ -175,7 +176,7 @@ static int conv2d_fast(const conv2d_step *s, const uint8_t *weights, uint8_t *ar
                 wide[k] = patches[k];
             }
             m0_dense_frame d;
-            d.w = weights + s->w;
+            d.w = w;
             d.q = f.q;
             d.out = y;
             d.out_end = y + s->oc;
@@ -230,13 +231,14 @@ static int dense_fast(const dense_step *s, const uint8_t *weights, uint8_t *aren
         }
         m0_dense_frame f;
         f.w = weights + s->w;
+        f.int4 = f.w;
         f.q = quant_at(weights, s->q);
         f.out = y;
         f.out_end = y + s->o;
         f.x = wide;
         f.x_end = to;
         f.correction = -128 * even;
-        f.encoded = 1;
+        f.encoded = s->flags & INT4 ? 2 : 1;
         f.zo = s->zo;
         f.relu = m0_relu(s->zo, s->lo, s->hi);
         f.lo = s->lo;

@@ -4,7 +4,9 @@
 #include <stdint.h>
 
 #define BOUNDED 1
+#define INT4 2
 #define WIDENED 1024
+#define PIECE 256
 #define PLANE 3072
 #define TABLED 512
 

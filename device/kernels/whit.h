@@ -143,6 +143,31 @@ static PLAIN void finish(const int32_t *sums, int n, const quant *q, int i, int 
     finish_as(0, sums, n, q, i, last, to, y);
 }
 
+// int4 weights, `words` words of eight, as quad blocks of bytes: w + 8 of two channels lie in the nibbles of a byte.
+// signs: 0x80 in the bytes of w, 0 in those of w + 128.
+#define CONV2D_SIGNS 0x80808080u
+#define DENSE_SIGNS 0x80008000u
+#if defined(__ARM_FEATURE_DSP)
+#define unpack dsp_unpack
+const uint8_t *dsp_unpack(uint32_t *to, const uint8_t *from, int words, uint32_t signs);
+#else
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6
+__attribute__((visibility("hidden"))) extern // for m0.S
+#else
+static
+#endif
+NOINLINE const uint8_t *unpack(uint32_t *to, const uint8_t *from, int words, uint32_t signs) {
+    const uint32_t *pairs = (const uint32_t *)from;
+    const uint8_t *start = (const uint8_t *)to;
+    for (const uint32_t *end = pairs + words; pairs != end; to += 2) {
+        uint32_t pair = *pairs++;
+        to[0] = ((pair & 0x0F0F0F0F) + 0x78787878) ^ signs;
+        to[1] = ((pair >> 4 & 0x0F0F0F0F) + 0x78787878) ^ signs;
+    }
+    return start;
+}
+#endif
+
 static inline const quant *quant_at(const uint8_t *weights, uint32_t offset) {
     return (const quant *)(weights + offset);
 }

@@ -24,9 +24,9 @@ def check(name, view, size=None, crc=None):
     paged = size is not None
     if not paged:
         size = len(view)
-    if major != blob.VERSION[0]:
+    if not 0 < major <= blob.VERSION[0]:
         fail(
-            "has format %d.%d, this whit reads %d.x; %s"
+            "has format %d.%d, this whit reads 1.x-%d.x; %s"
             % (
                 major,
                 minor,
@@ -144,6 +144,10 @@ def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
 def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
     # Its weights lie between `start` and `stop`.
     values = struct.unpack_from(layout, view, at)[3:]
+    named["flags"] = view[at + 1]
+    text = opset.check(row, named)
+    if text:
+        fail(text)
     for i in range(len(fields)):
         named[fields[i][0]] = values[i]
     extents = row[3](named)

@@ -3,7 +3,7 @@
 import struct
 
 MAGIC = b"WHIT"
-VERSION = (1, 1)  # a reader takes its own major version; a new minor only adds sections that may be skipped
+VERSION = (2, 0)  # a reader takes this major version and those before; a new minor only adds what may be skipped
 ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
 
 # magic, CRC32 of all bytes from CRC_FROM on, major, minor, section count, file bytes, arena bytes, largest page's bytes

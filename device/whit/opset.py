@@ -6,9 +6,9 @@
 #     s  u32, byte offset of scratch in the arena, a multiple of 4
 #     I u32   i i32   H u16   B u8   b i8
 # and the widths only fall along a record, so that every field is aligned. Offsets come first; `extents(f)` gives, in
-# the same order, how many bytes the kernel may touch from each of them. It takes a dict of the fields, and returns ()
-# for fields that make no sense. The planner sizes scratch with it and the board checks files with it: what passes
-# cannot read or write outside the arena and the weights, whatever the other fields say.
+# the same order, how many bytes the kernel may touch from each of them. It takes a dict of the fields and of "flags",
+# and returns () for fields that make no sense. The planner sizes scratch with it and the board checks files with it:
+# what passes cannot read or write outside the arena and the weights, whatever the other fields say.
 #
 # A kernel also needs device/kernels/NAME.c, device/whit/viper/NAME.py and a case table in tests/kernels.
 
@@ -17,7 +17,9 @@ import struct
 WIDENED = 1024  # a dense layer of more inputs has no scratch
 PLANE = 3072  # bytes of scratch that a depthwise layer takes at most, unless its rows are so wide that few fit
 TABLED = 512  # elements from which on add has scratch for its tables
+PIECE = 256  # inputs of such a layer whose int4 weights are unpacked at a time
 BOUNDED = 1  # step flag: weights >= -127, every shift >= 1 and |accumulator| < 2**29, proven by the packager
+INT4 = 2  # step flag: weights w of 4 bits, which the kernel unpacks to scratch
 
 _CONV = "x:a y:a w:w q:w s:s ih:H iw:H ic:H oh:H ow:H oc:H kh:B kw:B sy:B sx:B dy:B dx:B py:B px:B zi:b zo:b lo:b hi:b"
 _POOL = "x:a y:a ih:H iw:H c:H oh:H ow:H kh:B kw:B sy:B sx:B py:B px:B lo:b hi:b"
@@ -37,6 +39,21 @@ def quad_bytes(channels, k):
     return 16 * quads(channels) * quads(k)
 
 
+def flags_of(row):
+    # The flags that a step of this kernel may have.
+    return BOUNDED | INT4 if row[1] in ("conv2d", "dense") else BOUNDED
+
+
+def check(row, f):
+    # What the check says of flags that a step may not have; "" where there are none.
+    if f["flags"] & ~flags_of(row):
+        return "has a %s step with flags %d, which this whit does not know; update whit on the board" % (
+            row[1],
+            f["flags"],
+        )
+    return ""
+
+
 def _slides(i, o, k, s, d, p):
     # Every window starts before the input ends and ends after it starts.
     return s and d and p <= (k - 1) * d and (o - 1) * s < i + p
@@ -49,16 +66,22 @@ def _windows(f):
 
 
 def _conv2d(f):
-    # Scratch: four patches of kh*kw*ic values in 16 bits, two more in bytes, each padded to quads.
+    # Scratch: four patches of kh*kw*ic values in 16 bits, two more in bytes, each padded to quads; behind them int4
+    # weights as bytes.
     k = f["kh"] * f["kw"] * f["ic"]
     if not _windows(f):
         return ()
+    w = quad_bytes(f["oc"], k)
+    s = 40 * quads(k)
+    if f["flags"] & INT4:
+        s += w
+        w //= 2
     return (
         f["ih"] * f["iw"] * f["ic"],
         f["oh"] * f["ow"] * f["oc"],
-        quad_bytes(f["oc"], k),
+        w,
         quant_bytes(f["oc"]),
-        40 * quads(k),
+        s,
     )
 
 
@@ -80,9 +103,15 @@ def _depthwise(f):
 
 
 def _dense(f):
-    # Scratch: one row of inputs in 32 bits, padded to quads, if it is not a long one.
+    # Scratch: one row of inputs in 32 bits, padded to quads, if it is not a long one; behind it int4 weights of four
+    # channels as bytes, of a long row a piece.
     k, o = f["k"], f["o"]
-    return f["rows"] * k, f["rows"] * o, quad_bytes(o, k), quant_bytes(o), 16 * quads(k) if k <= WIDENED else 0
+    w = quad_bytes(o, k)
+    s = 16 * quads(k) if k <= WIDENED else 0
+    if f["flags"] & INT4:
+        w //= 2
+        s = 2 * s or 4 * PIECE
+    return f["rows"] * k, f["rows"] * o, w, quant_bytes(o), s
 
 
 def _pool(f):
@@ -154,8 +183,8 @@ def struct_of(row):
 
 
 def records(steps):
-    # (row, {field: value}) of each record of a STEPS section that has been checked; the dict is the caller's until the
-    # next one.
+    # (row, {field: value}) of each record of a STEPS section that has been checked, "flags" among the fields; the dict
+    # is the caller's until the next one.
     at = 0
     row = None
     while at < len(steps):
@@ -167,6 +196,7 @@ def records(steps):
             names = [field[:-2] for field in row[2].split()]
             values = {}
         found = struct.unpack_from(layout, steps, at)
+        values["flags"] = found[1]
         for i in range(len(names)):
             values[names[i]] = found[i + 3]
         yield row, values

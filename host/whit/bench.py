@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from . import cmsis_nn
-from .device import check
+from .device import check, opset
 from .device import format as blob_format
 from .emulate import Core, Job, run
 from .errors import WhitError
@@ -81,7 +81,8 @@ def bench(data: bytes, name: str, core: Core, kernels: str = "native") -> Report
         raise WhitError(f"{name}: the emulated {core.title} computes other bytes than the PC; report this as a bug")
     layers = tuple(_layer(step, n, core) for step, n in zip(about["steps"], apart.instructions, strict=True))
     macs = sum(macs_of(step["kernel"], step["fields"]) for step in about["steps"])
-    others = cmsis_nn.network(macs, [step["kernel"] for step in about["steps"]])
+    int4 = any(step["fields"]["flags"] & opset.INT4 for step in about["steps"])
+    others = {} if int4 else cmsis_nn.network(macs, [step["kernel"] for step in about["steps"]])
     return Report(name, core.name, kernels, macs, sum(whole.instructions), others.get(core.name), layers)
 
 
@@ -115,6 +116,10 @@ def _outputs(f: dict[str, int]) -> int:
 
 
 def _shape(f: dict[str, int]) -> str:
+    return _sizes(f) + (", int4" if f["flags"] & opset.INT4 else "")
+
+
+def _sizes(f: dict[str, int]) -> str:
     if "kh" in f:
         channels = f"{f['ic']}->{f['oc']}" if "ic" in f else f["c"]
         stride = f" s{f['sy']}" + (f",{f['sx']}" if f["sx"] != f["sy"] else "")

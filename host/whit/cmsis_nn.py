@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .device import opset
+
 
 class Network(NamedTuple):
     """A network's shapes, as far as they tell it from others, and the instructions it takes by core."""
@@ -67,6 +69,9 @@ def network(macs: int, kernels: Sequence[str]) -> dict[str, int]:
 
 
 def layer(kernel: str, fields: dict[str, int]) -> dict[str, float]:
-    """core -> instructions per multiply-accumulate of one layer, or per element for add, as far as they are known."""
+    """core -> instructions per multiply-accumulate of one layer, or per element for add, as far as they are known; none
+    are for int4 weights."""
+    if fields["flags"] & opset.INT4:
+        return {}
     names = {"dense": ("k", "o"), "add": ()}.get(kernel, ("kh", "kw", "sy", "oh", "ow", "ic", "oc"))
     return LAYERS.get((kernel, *(fields.get(name) for name in names)), {})

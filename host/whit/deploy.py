@@ -75,7 +75,7 @@ def prepare(
     Args:
         link: the board, after a soft reset.
         source: where the model comes from; it is called so on the board too.
-        data: of a .tflite file, which is packed to fit the board, or of a .whit file.
+        data: of a .tflite or .onnx file, which is packed to fit the board, or of a .whit file.
         kernels: "native", or "viper" for those precompiled.
         labels: class names, for a .tflite file.
         update: replace the model by whit.store, and leave the runtime as it is.
@@ -205,7 +205,7 @@ def _check_heap(link: Link, source: Path, blob: bytes, need: Needs, facts: Facts
     lacking = need.heap_bytes - facts.heap_bytes
     remedy = "free heap in boot.py, or use a smaller model or a board with more RAM"
     if need.weights == IN_RAM and not describe(blob)["pages"] and source.suffix.lower() == ".whit":
-        remedy = "give the .tflite file, or pack it with --page 8k"
+        remedy = "give the model that it was packed from, or pack it with --page 8k"
     if lacking > 0:
         raise WhitError(
             f"{source.name} needs {need.heap_bytes:,} bytes of heap ({need.weights}), {facts.heap_bytes:,} are free on "

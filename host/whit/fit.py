@@ -68,7 +68,7 @@ def fit(data: bytes, name: str, board: Board, kernels: str = "native") -> Fit:
     """How a model fits a board.
 
     Args:
-        data: a .tflite file, which is packed for the board, or a .whit file, which is taken as it is.
+        data: a .tflite or .onnx file, which is packed for the board, or a .whit file, which is taken as it is.
         name: of the file; its suffix tells which of the two it is.
         board: one of boards().
         kernels: "native" or "viper".

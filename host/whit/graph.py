@@ -22,11 +22,14 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array of the graph; `data` holds the values of a constant and is None for an activation."""
+    """An array of the graph; `data` holds the values of a constant and is None for an activation.
+
+    Values of the dtype "int4" are -8 to 7 and lie in an int8 array of the tensor's shape.
+    """
 
     name: str
     shape: tuple[int, ...]
-    dtype: str  # a numpy type name: "int8", "uint8", "int32", "float32", ...
+    dtype: str  # a numpy type name ("int8", "uint8", "int32", "float32", ...) or "int4"
     quantization: Quantization | None = None
     data: np.ndarray | None = None
 

@@ -12,13 +12,15 @@ from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext, lfs
 
-from . import files
 from .boards import Board
 from .errors import WhitError
 from .inspect import describe
 from .needs import pack_for
 from .pack import pack
+from .read import read_file
 from .runtime import runtime
+
+_MODELS = (".tflite", ".onnx")  # packed on the way
 
 # What lies in it
 
@@ -32,9 +34,9 @@ def collect(source: Path) -> dict[str, bytes]:
         WhitError: something cannot be read, or there is nothing.
     """
     if not source.is_dir():
-        data = files.read(source)
-        if source.suffix.lower() not in (".tflite", ".whit"):
-            raise WhitError(f"{source}: is no model; give a .tflite or .whit file, or a folder")
+        data = read_file(source)
+        if source.suffix.lower() not in (*_MODELS, ".whit"):
+            raise WhitError(f"{source}: is no model; give a .tflite, .onnx or .whit file, or a folder")
         _check_name(source)
         return {source.name: data}
     found = dict(_walk(source, "", (source.resolve(),)))
@@ -57,7 +59,7 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...]) -> Iterator[tuple[
                 raise WhitError(f"{path}: is a link to a folder that it lies in; remove it")
             yield from _walk(path, f"{prefix}{path.name}/", (*above, path.resolve()))
         elif path.is_file():
-            yield prefix + path.name, files.read(path)
+            yield prefix + path.name, read_file(path)
         else:
             raise WhitError(f"{path}: is neither a file nor a folder; remove it")
 
@@ -80,7 +82,7 @@ def whit_itself(arch: str, kernels: str = "native") -> dict[str, bytes]:
 def contents(
     own: Mapping[str, bytes], ours: Mapping[str, bytes], board: Board | None = None, kernels: str = "native"
 ) -> dict[str, bytes]:
-    """Every file of the board by its path: the user's own, with each .tflite packed, and whit itself.
+    """Every file of the board by its path: the user's own, with each model packed, and whit itself.
 
     Args:
         own: the user's files.
@@ -96,7 +98,7 @@ def contents(
     folders = {parent.as_posix() for path in ours for parent in PurePosixPath(path).parents}
     places: dict[str, str] = {}
     for path in own:
-        place = path[: -len("tflite")] + "whit" if path.lower().endswith(".tflite") else path
+        place = path[: path.rindex(".")] + ".whit" if path.lower().endswith(_MODELS) else path
         if place in places:
             raise WhitError(f"{places[place]} and {path} would both be {place} on the board; remove one of them")
         places[place] = path
@@ -109,7 +111,7 @@ def contents(
 
 def _checked(path: str, data: bytes, board: Board | None, kernels: str) -> bytes:
     """What goes on the board for a file of the user: a model packed, or as a board would accept it."""
-    if path.lower().endswith(".tflite"):
+    if path.lower().endswith(_MODELS):
         if board:
             return pack_for(board, data, path, kernels)[0].blob
         return pack(data, path).blob

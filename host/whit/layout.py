@@ -40,6 +40,22 @@ def _flip_even_k(data: bytes) -> bytes:
     return (np.frombuffer(data, np.uint8).reshape(-1, 2) ^ np.array([0x80, 0], np.uint8)).tobytes()
 
 
+def int4_blocks(weights: np.ndarray) -> bytes:
+    """int8 [O, K] of -8 to 7 -> quad blocks of half the size, for convolutions and dense layers alike.
+
+    A block is [2 pairs of channels][4 k] bytes, w + 8 of a pair's first channel in the low nibble.
+    """
+    pairs = (np.frombuffer(quad_blocks(weights), np.uint8) + 8 & 15).reshape(-1, 2, 4)
+    return (pairs[:, 0] | pairs[:, 1] << 4).tobytes()
+
+
+def read_int4_blocks(data: bytes, o: int, k: int) -> np.ndarray:
+    """The int8 [O, K] that int4_blocks() wrote."""
+    pairs = np.frombuffer(data, np.uint8).reshape(-1, 4)
+    nibbles = np.stack((pairs & 15, pairs >> 4), 1)
+    return read_quad_blocks((nibbles.astype(np.int8) - 8).astype(np.int8).tobytes(), o, k)
+
+
 def quant_blocks(bias: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> bytes:
     """Per four channels: bias int32[4], multiplier int32[4], right shift int8[4]; the last block padded with zeros."""
     n = len(bias)

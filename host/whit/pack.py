@@ -1,4 +1,4 @@
-"""pack: the whole way from a .tflite file's bytes to a .whit file's bytes."""
+"""pack: the whole way from the bytes of a model's file to a .whit file's bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .order import order
 from .page import page
 from .plan import Plan, plan
 from .program import Program
-from .read_tflite import read_tflite
+from .read import read
 from .write import write
 
 
@@ -26,18 +26,18 @@ class Packed:
 
 
 def pack(data: bytes, name: str = "model", labels: tuple[str, ...] = (), page_bytes: int = 0) -> Packed:
-    """Pack an int8 TFLite model.
+    """Pack an int8 model: TFLite, or ONNX in the QDQ format.
 
     Args:
-        data: the .tflite file.
+        data: the .tflite or .onnx file.
         name: what messages call it.
         labels: class names, one per output element; those in the model's metadata when empty.
         page_bytes: cut the layers so that a board can read the weights in pages of so many bytes; 0 for whole layers.
 
     Raises:
-        WhitError: the file is not a TFLite model whit can run; the text says why and what to do.
+        WhitError: the file is not a model whit can run; the text says why and what to do.
     """
-    return pack_graph(read_tflite(data, name), labels, page_bytes)
+    return pack_graph(read(data, name), labels, page_bytes)
 
 
 def pack_graph(graph: Graph, labels: tuple[str, ...] = (), page_bytes: int = 0) -> Packed:
@@ -50,8 +50,6 @@ def pack_graph(graph: Graph, labels: tuple[str, ...] = (), page_bytes: int = 0) 
                 f"{graph.name}: {len(labels)} labels for outputs of {counts} values; give one name per value"
             )
         program = program.with_labels(labels)
-    program = order(program)
-    if page_bytes:
-        program = page(program, page_bytes)
+    program = page(order(program), page_bytes)
     planned = plan(program)
     return Packed(write(program, planned), graph, program, planned)

@@ -33,11 +33,16 @@ class Step:
     weights: dict[str, bytes] = field(default_factory=dict)
     flags: int = 0
 
+    @property
+    def fields(self) -> dict[str, int]:
+        """What opset's functions take: the numbers and the flags."""
+        return self.values | {"flags": self.flags}
+
     def extents(self) -> dict[str, int]:
         """Bytes that the kernel may touch from each of its offsets, scratch included; {} for impossible fields."""
         row = ROWS[self.kernel]
         names = [name for name, code in opset.fields_of(row) if code in "aws"]
-        return dict(zip(names, row[3](self.values), strict=False))
+        return dict(zip(names, row[3](self.fields), strict=False))
 
     @property
     def macs(self) -> int:

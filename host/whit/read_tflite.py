@@ -75,12 +75,23 @@ def _tensor(model: tflite.Model, t: tflite.Tensor, index: int) -> Tensor:
     dtype = DTYPES.get(t.Type(), f"type {t.Type()}")
     raw = model.Buffers(t.Buffer()).DataAsNumpy()
     values: np.ndarray | None = None
-    if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values() and dtype != "int4":
-        wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values():
+        count = int(np.prod(shape, dtype=np.int64))
+        wanted = (count + 1) // 2 if dtype == "int4" else count * np.dtype(dtype).itemsize
         if raw.size != wanted:
             raise ValueError(f"tensor {index} has {raw.size} bytes of data, its shape {shape} needs {wanted}")
-        values = np.frombuffer(raw.tobytes(), np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        if dtype == "int4":
+            values = _nibbles(raw, count).reshape(shape)
+        else:
+            values = np.frombuffer(raw.tobytes(), np.dtype(dtype).newbyteorder("<")).reshape(shape)
     return Tensor(name, shape, dtype, _quantization(t.Quantization(), shape, index), values)
+
+
+def _nibbles(raw: np.ndarray, count: int) -> np.ndarray:
+    """int8 values of `count` nibbles in two's complement, two to a byte, the low one first."""
+    two = raw.astype(np.uint8)
+    nibbles = np.stack((two & 15, two >> 4), -1).reshape(-1)[:count]
+    return ((nibbles ^ 8).astype(np.int8) - 8).astype(np.int8)
 
 
 def _quantization(q: tflite.QuantizationParameters | None, shape: tuple[int, ...], index: int) -> Quantization | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import fixedpoint as fp
 from . import layout
+from .device import opset
 from .program import WRITTEN, Program, Step
 
 
@@ -68,10 +69,15 @@ def _finish(step: Step, acc: np.ndarray) -> np.ndarray:
     return np.clip(scaled + v["zo"], v["lo"], v["hi"])
 
 
+def _weights(step: Step, read: Callable[[bytes, int, int], np.ndarray], o: int, k: int) -> np.ndarray:
+    """The int8 weights [o, k], which `read` reads where they are not int4."""
+    return (layout.read_int4_blocks if step.flags & opset.INT4 else read)(step.weights["w"], o, k)
+
+
 def _conv2d(step: Step, arrays: Arrays) -> np.ndarray:
     v = step.values
     k = v["kh"] * v["kw"] * v["ic"]
-    w = layout.read_quad_blocks(step.weights["w"], v["oc"], k)
+    w = _weights(step, layout.read_quad_blocks, v["oc"], k)
     patches = _windows(arrays["x"].reshape(v["ih"], v["iw"], v["ic"]), v, v["zi"]).reshape(-1, k)
     return _finish(step, (patches.astype(float) @ w.T.astype(float)).astype(np.int64))
 
@@ -85,7 +91,7 @@ def _depthwise(step: Step, arrays: Arrays) -> np.ndarray:
 
 def _dense(step: Step, arrays: Arrays) -> np.ndarray:
     v = step.values
-    w = layout.read_dense_blocks(step.weights["w"], v["o"], v["k"]).astype(np.int64)
+    w = _weights(step, layout.read_dense_blocks, v["o"], v["k"]).astype(np.int64)
     x = arrays["x"].reshape(v["rows"], v["k"]).astype(np.int64)
     x[:, 1::2] -= 128  # the bias holds 128 * sum(w of odd k)
     return _finish(step, x @ w.T)

@@ -16,6 +16,7 @@ from .plan import Plan
 from .program import ROWS, Program, Step
 
 _SELFTEST_SEED = 0x5749
+_BEFORE_INT4 = (1, 1)  # the version of a file that a reader of 1.x takes too: no step has a flag but BOUNDED
 
 
 def write(program: Program, plan: Plan) -> bytes:
@@ -46,7 +47,8 @@ def write(program: Program, plan: Plan) -> bytes:
     body += b"\0" * (-len(body) % 4)
     size = start + len(body)
     page_bytes = max([blob.ALIGN, *(stop - start for start, stop in pages)]) if program.page_bytes else 0
-    header = struct.pack(blob.HEADER, blob.MAGIC, 0, *blob.VERSION, len(sections), size, plan.arena_bytes, page_bytes)
+    version = blob.VERSION if any(step.flags & opset.INT4 for step in program.steps) else _BEFORE_INT4
+    header = struct.pack(blob.HEADER, blob.MAGIC, 0, *version, len(sections), size, plan.arena_bytes, page_bytes)
     return seal(header + table + body)
 
 
@@ -138,7 +140,7 @@ def _selftest(program: Program) -> bytes:
     def add(step: Step, written: np.ndarray) -> None:
         nonlocal crc
         row = ROWS[step.kernel]
-        crc = binascii.crc32(written[: opset.written(row, step.values)].tobytes(), crc)
+        crc = binascii.crc32(written[: opset.written(row, step.fields)].tobytes(), crc)
 
     reference.run(program, inputs, add)
     return struct.pack(blob.SELFTEST_RECORD, _SELFTEST_SEED, 0, crc)

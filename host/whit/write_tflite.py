@@ -17,7 +17,7 @@ _FLOAT_OPTIONS = ("Beta", "Alpha")
 def write_tflite(graph: Graph) -> bytes:
     """Write `graph` as a TFLite model of one subgraph; read_tflite() of the result gives the same graph."""
     b = flatbuffers.Builder(1024)
-    constants = [t.data for t in graph.tensors if t.data is not None]
+    constants = [_stored(t) for t in graph.tensors if t.data is not None]
     buffers = [_buffer(b, data) for data in [None, *constants]]
     numbers = iter(range(1, len(buffers)))
     tensors = [_tensor(b, t, next(numbers) if t.data is not None else 0) for t in graph.tensors]
@@ -40,6 +40,16 @@ def write_tflite(graph: Graph) -> bytes:
     }
     b.Finish(_table(b, "Model", model), FILE_IDENTIFIER)
     return bytes(b.Output())
+
+
+def _stored(t: Tensor) -> np.ndarray:
+    """The values of a constant as they lie in the file: int4 two to a byte, the low nibble first."""
+    assert t.data is not None
+    if t.dtype != "int4":
+        return t.data
+    nibbles: np.ndarray = t.data.astype(np.uint8).reshape(-1) & 15
+    padded = np.append(nibbles, np.zeros(len(nibbles) % 2, np.uint8))
+    return padded[::2] | padded[1::2] << 4
 
 
 def _table(b: flatbuffers.Builder, name: str, fields: dict) -> int:

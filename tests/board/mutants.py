@@ -202,6 +202,9 @@ def set_shape(record, room):
         values[3 + i] = min(max(value, low), high)
     if randrange(4) == 0:
         values[1] ^= opset.BOUNDED
+    if record[0] in (1, 2, 3) and randrange(3) == 0:
+        values[1] ^= opset.INT4
+    values[1] &= opset.flags_of(row)
     if row[1] == "depthwise" and randrange(2):
         names = [field[0] for field in fields]
         if randrange(3) == 0:

@@ -424,7 +424,10 @@ def test_a_heap_that_is_too_small(capsys, tmp_path, public_model):
         main(["pack", str(tmp_path / "vww.tflite")])
         capsys.readouterr()
         text = refused(capsys, "deploy", tmp_path / "vww.whit", "--port", plugged.port)
-        assert "bytes of heap (in RAM)" in text and "; give the .tflite file, or pack it with --page" in text
+        assert (
+            "bytes of heap (in RAM)" in text
+            and "; give the model that it was packed from, or pack it with --page" in text
+        )
         assert said(plugged, "fs", "ls") == "ls :\n"
 
 
@@ -608,7 +611,7 @@ def test_what_is_no_serial_port(capsys, models, port):
 
 def test_labels_go_into_a_file_when_it_is_packed(capsys, models):
     text = refused(capsys, "deploy", models / "a/m.whit", "--labels", models / "labels.txt", "--simulate")
-    assert text == "--labels are packed with a model; give its .tflite file"
+    assert text == "--labels are packed with a model; give the model that it was packed from"
 
 
 def test_an_update_for_which_there_are_no_kernels(capsys, pico, models):

@@ -72,7 +72,7 @@ def test_a_file_without_steps_passes():
 
 
 def test_every_refusal_starts_with_the_name_and_says_what_to_do():
-    for data in b"", b"WHAT" + minimal()[4:], minimal()[:-1], minimal(steps=b"\x63\x00\x04\x00"), minimal(major=2):
+    for data in b"", b"WHAT" + minimal()[4:], minimal()[:-1], minimal(steps=b"\x63\x00\x04\x00"), minimal(major=3):
         text = refusal(data)
         assert text.startswith("f.whit "), text
         assert "; " in text and "\n" not in text, text
@@ -84,9 +84,27 @@ def test_what_is_not_a_whit_file_is_refused():
 
 
 def test_another_major_version_is_refused_and_a_newer_minor_taken():
-    assert "has format 2.0, this whit reads 1.x; update whit" in refusal(minimal(major=2))
-    assert "has format 0.9, this whit reads 1.x; pack it again" in refusal(minimal(major=0, minor=9))
-    assert checker.check("f.whit", memoryview(minimal(minor=255)))
+    assert "has format 3.0, this whit reads 1.x-2.x; update whit" in refusal(minimal(major=3))
+    assert "has format 0.9, this whit reads 1.x-2.x; pack it again" in refusal(minimal(major=0, minor=9))
+    for major in 1, 2:
+        assert checker.check("f.whit", memoryview(minimal(major=major, minor=255)))
+
+
+def test_flags_that_a_kernel_does_not_know_are_refused():
+    def flagged(flags, record=STEPS, weights=b""):
+        return minimal(steps=patched(record, 1, "B", flags), weights=weights)
+
+    assert checker.check("f.whit", memoryview(flagged(opset.BOUNDED)))
+    for flags in opset.INT4, 4, 128 | opset.BOUNDED:
+        text = refusal(flagged(flags))
+        assert "has a fill step with flags %d, which this whit does not know; update whit" % flags in text
+    # int4 weights take half as much, and more scratch.
+    assert checker.check(
+        "f.whit", memoryview(flagged(opset.INT4, step(3, 0, 4, 48, 0, 0, 4, 1, 1, 0, 0, 0), bytes(56)))
+    )
+    assert "field w" in refusal(flagged(0, step(3, 0, 4, 48, 0, 0, 4, 1, 1, 0, 0, 0), bytes(56)))
+    assert checker.check("f.whit", memoryview(flagged(0, step(3, 0, 4, 0, 16, 16, 4, 1, 1, 0, 0, 0), bytes(52))))
+    assert "field s" in refusal(flagged(opset.INT4, step(3, 0, 4, 0, 16, 16, 4, 1, 1, 0, 0, 0), bytes(52)))
 
 
 def test_a_wrong_length_says_both():

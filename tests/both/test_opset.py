@@ -5,7 +5,7 @@ import struct
 from whit.device import opset
 
 WINDOW = dict(ih=4, iw=5, oh=4, ow=5, kh=3, kw=3, sy=1, sx=1, dy=1, dx=1, py=1, px=1)
-CONV = dict(WINDOW, ic=3, oc=6)
+CONV = dict(WINDOW, ic=3, oc=6, flags=0)
 POOL = dict(WINDOW, c=7)
 COPY = dict(n0=1, n1=2, n2=3, n3=4, x0=100, x1=20, x2=5, y0=24, y1=12, y2=4)
 WIDTHS = {"a": 4, "w": 4, "s": 4, "I": 4, "i": 4, "H": 2, "B": 1, "b": 1}
@@ -84,8 +84,21 @@ def test_depthwise_touches_planar_weights_and_scratch_for_one_channel():
 
 
 def test_dense_touches_its_rows_and_quads():
-    assert extents("dense", dict(rows=2, k=9, o=5)) == (18, 10, 16 * 2 * 3, 72, 4 * 12)
-    assert [extents("dense", dict(rows=1, k=k, o=1))[4] for k in (1024, 1025)] == [4096, 0]
+    assert extents("dense", dict(rows=2, k=9, o=5, flags=0)) == (18, 10, 16 * 2 * 3, 72, 4 * 12)
+    assert [extents("dense", dict(rows=1, k=k, o=1, flags=0))[4] for k in (1024, 1025)] == [4096, 0]
+
+
+def test_int4_weights_take_half_and_scratch_for_their_bytes():
+    int4 = opset.INT4 | opset.BOUNDED
+    assert extents("conv2d", CONV, flags=int4)[2:] == (8 * 2 * 7, 36 * 2, 28 * (4 * 2 + 2) + 16 * 2 * 7)
+    assert extents("dense", dict(rows=2, k=9, o=5, flags=int4)) == (18, 10, 8 * 2 * 3, 72, 4 * 12 + 16 * 3)
+    assert [extents("dense", dict(rows=1, k=k, o=9, flags=int4))[4] for k in (1024, 1025)] == [8192, 1024]
+
+
+def test_flags_of_kernels():
+    known = {row[1]: opset.flags_of(row) for row in opset.KERNELS}
+    assert known["conv2d"] == known["dense"] == opset.BOUNDED | opset.INT4
+    assert known["depthwise"] == known["fill"] == opset.BOUNDED
 
 
 def test_pools_touch_image_and_output():
@@ -158,7 +171,7 @@ def test_copy_refuses_an_empty_box_and_more_work_than_output():
 
 def test_extents_do_not_wrap_at_the_widest_fields():
     wide = 2**32 - 1
-    assert extents("dense", dict(rows=65535, k=wide, o=wide))[0] == 65535 * wide
+    assert extents("dense", dict(rows=65535, k=wide, o=wide, flags=0))[0] == 65535 * wide
     assert extents("copy", COPY, n0=wide, y0=wide)[1] > wide * (wide - 1)
     k = 255 * 255 * 65535
     big = dict(CONV, ih=65535, iw=65535, ic=65535, kh=255, kw=255, oc=65535)

@@ -93,7 +93,7 @@ def _unbounded(job: Job) -> Job:
 def test_case_tables_unbounded(core: Core):
     """Every case of a kernel with weights, by the paths for any weights."""
     _need(core)
-    cases = [case for name in ("conv2d", "depthwise", "dense") for case in _cases()[f"test_{name}"]]
+    cases = [case for name in ("conv2d", "depthwise", "dense", "int4") for case in _cases()[f"test_{name}"]]
     fitting = [(_unbounded(job), want) for job, want in cases if fits(core, "native", job)]
     got = run(core, "native", [job for job, _ in fitting])
     assert [have.outputs for have in got] == [want for _, want in fitting]

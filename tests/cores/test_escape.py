@@ -102,7 +102,6 @@ def kinds(blobs: Iterable[bytes]) -> Counter[str]:
     """What there is among them."""
     found: Counter[str] = Counter()
     for blob in blobs:
-        at = check.check("mutant", memoryview(blob))[1][blob_format.STEPS][0]
         for row, f in records(blob):
             names, extents = [name for name, _ in opset.fields_of(row)], row[3](f)
             spans = [
@@ -111,10 +110,10 @@ def kinds(blobs: Iterable[bytes]) -> Counter[str]:
                 if code in "as" and size
             ]
             found[row[1]] += 1
-            found[f"{row[1]} bounded"] += blob[at + 1] & opset.BOUNDED
+            found[f"{row[1]} bounded"] += f["flags"] & opset.BOUNDED
+            found[f"{row[1]} int4"] += f["flags"] & opset.INT4 > 0
             found["overlapping"] += any(a[0] < b[1] and b[0] < a[1] for i, a in enumerate(spans) for b in spans[:i])
             found["misaligned"] += any(f[name] & 3 for name in ("a", "b", "x", "y") if name in names)
-            at += blob[at + 2] | blob[at + 3] << 8
     return found
 
 
@@ -132,6 +131,8 @@ def test_the_mutants_reach_the_kernels(blobs: dict[int, bytes]):
         assert found[row[1]] >= 20, row[1]
     for kernel in ("conv2d", "depthwise", "dense"):
         assert 10 <= found[f"{kernel} bounded"] <= found[kernel] - 10, kernel
+    for kernel in ("conv2d", "dense"):
+        assert 10 <= found[f"{kernel} int4"] <= found[kernel] - 10, kernel
     assert found["overlapping"] >= 200 and found["misaligned"] >= 200
 
 

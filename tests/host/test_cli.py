@@ -12,7 +12,7 @@ from nets import Net
 from whit.models import digits
 
 DIGITS = Path(digits.__file__).parent / "digits_int8.tflite"
-COMMANDS = ("pack", "inspect", "run", "verify", "bench", "demo", "fit", "image")
+COMMANDS = ("pack", "inspect", "run", "verify", "bench", "demo", "fit", "evaluate", "image")
 
 
 def whit(*arguments, cwd=None) -> subprocess.CompletedProcess:
@@ -188,9 +188,9 @@ def test_mistakes_with_models(tmp_path):
     (tmp_path / "text.tflite").write_text("not a model at all")
     (tmp_path / "cut.tflite").write_bytes(DIGITS.read_bytes()[:5000])
     assert "nothing.tflite: cannot be read (No such file" in refused("pack", tmp_path / "nothing.tflite")
-    assert "not a TFLite model" in refused("pack", tmp_path / "text.tflite")
+    assert "not a TFLite or ONNX model" in refused("pack", tmp_path / "text.tflite")
     assert "truncated or corrupted (5,000 bytes" in refused("pack", tmp_path / "cut.tflite")
-    assert "not a TFLite model" in refused("verify", tmp_path / "text.tflite")
+    assert "not a TFLite or ONNX model" in refused("verify", tmp_path / "text.tflite")
     assert "cannot be written" in refused("pack", DIGITS, "-o", tmp_path / "no/such/folder/x.whit")
     assert "not a text file" in refused("pack", DIGITS, "-o", tmp_path / "x.whit", "--labels", DIGITS)
     assert "give 0 to 10000 samples" in refused("verify", DIGITS, "--samples", "-1")
@@ -208,7 +208,7 @@ def test_mistakes_with_blobs(blob, tmp_path):
             data[:2000] + bytes([data[2000] ^ 1]) + data[2001:],
             "is corrupted: the CRC32 does not match; copy",
         ),
-        ("bumped", data[:8] + b"\x02" + data[9:], "has format 2.1, this whit reads 1.x; update whit"),
+        ("bumped", data[:8] + b"\x03" + data[9:], "has format 3.1, this whit reads 1.x-2.x; update whit"),
         ("other", b"GIF89a" + data[6:], "is not a .whit file; make one with: whit pack"),
         ("empty", b"", "is not a .whit file"),
     ):

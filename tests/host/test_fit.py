@@ -347,7 +347,7 @@ def test_json(whit_fit, qemu):
         (["digits.tflite", "--board", "teensy"], "board 'teensy' is not known; use one of Pico, "),
         (["none.tflite"], "none.tflite: cannot be read (No such file or directory); check the path"),
         (["text.whit"], "text.whit is not a .whit file"),
-        (["text.tflite"], "text.tflite: not a TFLite model"),
+        (["text.tflite"], "text.tflite: not a TFLite or ONNX model"),
     ],
 )
 def test_mistakes(whit_fit, arguments, message, tmp_path):

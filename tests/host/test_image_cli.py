@@ -196,7 +196,7 @@ def test_mistakes_about_the_files(app, refused):
 @pytest.mark.parametrize(
     "path, message",
     [
-        ("bad.tflite", "bad.tflite: not a TFLite model"),
+        ("bad.tflite", "bad.tflite: not a TFLite or ONNX model"),
         ("bad.whit", "bad.whit is not a .whit file"),
         (
             "models/digits.whit",

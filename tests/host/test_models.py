@@ -47,7 +47,8 @@ def test_size_and_shapes(name, public_model):
 
 @pytest.mark.parametrize("name", ["kws_ref_model_float32.tflite", "vww_96_float.tflite", "ad01_fp32.tflite"])
 def test_float_models_are_refused_in_one_sentence(name, public_model):
-    with pytest.raises(Exception, match=r"is float32, so this is a .* model.*; whit runs int8: convert with"):
+    sentence = r"is float32, so this is a .* model.*; whit runs int8: give samples of the input, as in whit quantize"
+    with pytest.raises(Exception, match=sentence):
         pack(public_model(name), name)
 
 

@@ -14,7 +14,7 @@ from whit.lower import lower
 from whit.models import digits
 from whit.order import order
 from whit.pack import pack
-from whit.page import groups, least_page_bytes, page, weights_bytes
+from whit.page import UNPACKED_BYTES, groups, least_page_bytes, page, weights_bytes
 from whit.read_tflite import read_tflite
 
 DIGITS = Path(digits.__file__).with_name("digits_int8.tflite")
@@ -30,6 +30,8 @@ LAYERS = {
     "one channel": nets.convolution("one channel", x=(5, 4, 1), out=24, depthwise=True),
     "dense": nets.dense("dense", k=33, o=37),
     "rows": nets.dense("rows", k=20, o=22, rows=3),
+    "int4": nets.convolution("int4", x=(5, 6, 7), out=30, weights="int4"),
+    "int4 dense": nets.dense("int4 dense", k=33, o=37, weights="int4"),
 }
 
 
@@ -82,6 +84,25 @@ def test_channels_are_shared_out_evenly():
     program = lowered(nets.dense("even", k=32, o=36))
     nine = page(program, 4 * least_page_bytes(program) - 16)
     assert [step.values["o"] for step in nine.steps] == [12, 12, 12]
+
+
+@pytest.mark.parametrize("page_bytes", [0, 1 << 20, 3000])
+def test_scratch_for_int4_weights_is_bounded(page_bytes):
+    """An int4 convolution is cut where that takes less arena, with pages and without."""
+    program = lowered(nets.convolution("wide", x=(3, 3, 40), out=70, weights="int4"))
+    cut = page(program, page_bytes)
+    layers = [step for step in cut.steps if step.kernel == "conv2d"]
+    assert all(step.flags & opset.INT4 for step in layers) and sum(step.values["oc"] for step in layers) == 70
+    scratch = [step.extents()["s"] - 40 * 90 for step in layers]
+    assert max(scratch) <= min(UNPACKED_BYTES) < program.steps[0].extents()["s"] - 40 * 90 == 16 * 90 * 18
+    assert [step.values["oc"] for step in layers] == ([12] * 5 + [10] if page_bytes == 3000 else [20, 16, 20, 14])
+    x = np.random.default_rng(1).integers(-128, 128, (1, 3, 3, 40)).astype(np.int8)
+    np.testing.assert_array_equal(reference.run(cut, [x])[0], reference.run(program, [x])[0])
+
+
+def test_an_int4_convolution_of_more_scratch_for_four_channels_is_cut_to_these():
+    cut = page(lowered(nets.convolution("deep", x=(2, 2, 260), out=9, weights="int4")))
+    assert [step.values["oc"] for step in cut.steps if step.kernel == "conv2d"] == [4, 4, 1]
 
 
 @pytest.mark.parametrize("page_bytes", [1, 100])

@@ -1,6 +1,7 @@
 """Reading: what is not a model whit can take ends in one sentence, whatever the bytes."""
 
 import random
+import struct
 import zipfile
 from pathlib import Path
 
@@ -29,6 +30,36 @@ def test_what_is_written_is_read():
             np.testing.assert_array_equal(a.data, b.data)
         if a.quantization is not None:
             np.testing.assert_array_equal(a.quantization.scale, b.quantization.scale)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (2, 4)])
+def test_int4_lies_two_to_a_byte(shape):
+    net = Net("int4")
+    x, y = net.activation((1, shape[1])), net.activation((1, shape[0]))
+    data = np.resize(np.arange(-8, 8, dtype=np.int8), shape)
+    w = net.tensor(shape, affine(0.1), "int4", data)
+    net.op("FULLY_CONNECTED", [x, w], [y], FusedActivationFunction=0, WeightsFormat=0, KeepNumDims=0)
+    written = net.tflite([x], [y])
+    two = {(1, 1): b"\x08", (3, 5): b"\x98\xba\xdc\xfe\x10\x32\x54\x06", (2, 4): b"\x98\xba\xdc\xfe"}[shape]
+    assert struct.pack("<I", len(two)) + two in written
+    tensor = read_tflite(written, "int4").tensors[w]
+    assert (tensor.dtype, tensor.shape, tensor.data.dtype) == ("int4", shape, np.int8)
+    np.testing.assert_array_equal(tensor.data, data)
+    long = written.replace(struct.pack("<I", len(two)) + two, struct.pack("<I", len(two) + 1) + two)
+    with pytest.raises(WhitError, match=rf"has {len(two) + 1} bytes of data, its shape"):
+        read_tflite(long, "x.tflite")
+
+
+def test_int4_where_no_kernel_takes_it():
+    with pytest.raises(WhitError) as e:
+        pack(convolution("depthwise", depthwise=True, weights="int4"), "m")
+    assert str(e.value) == "m: DEPTHWISE_CONV_2D 't2': its weights 't1' is int4; whit needs int8 weights"
+    net = Net("activations")
+    x, y = net.activation((1, 4), dtype="int4"), net.activation((1, 4), dtype="int4")
+    net.op("RELU", [x], [y])
+    with pytest.raises(WhitError) as e:
+        pack(net.tflite([x], [y]), "m")
+    assert str(e.value) == "m: 't0' is int4; whit runs int8: convert with full-integer int8 quantization"
 
 
 @pytest.mark.parametrize(

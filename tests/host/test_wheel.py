@@ -29,9 +29,11 @@ def test_contents(wheel):
     wanted |= {
         "whit/virtual_main.py",
         "whit/boards.toml",
+        "whit/report.html",
         "whit/emulate/harness_thumb.json",
         "whit/models/digits/digits_int8.tflite",
     }
+    wanted |= {f"whit/{path.relative_to(ROOT / 'host/whit').as_posix()}" for path in (ROOT / "host/whit").rglob("*.py")}
     wanted |= {f"whit/prebuilt/{path.relative_to(PREBUILT).as_posix()}" for path in PREBUILT.rglob("*.mpy")}
     assert wanted <= names
     assert not any(name.startswith(("tests/", "tools/")) for name in names)

@@ -6,7 +6,7 @@
 
 from micropython import const
 
-from .requantize import CHUNK, acc, finish
+from .requantize import CHUNK, acc, finish, unpack
 
 # [fields]
 _X = const(1)
@@ -32,6 +32,8 @@ _ZI = const(44)
 _ZO = const(45)
 _LO = const(46)
 _HI = const(47)
+_INT4 = const(2)
+_FLAGS = const(1)
 # [end]
 
 
@@ -58,6 +60,12 @@ def conv2d(v: int, w: ptr8, steps, weights, arena):
     reach = (p8[_KW] - 1) * p8[_DX] * ic + ic
     patch = int(ptr8(arena)) + p32[_S]
     patch_end = patch + ((k + 3) >> 2 << 4)
+    blocks_at = int(ptr8(weights)) + p32[_W]
+    if p8[_FLAGS] & _INT4:
+        i = (k + 3) >> 2
+        end = p32[_S] + 40 * i
+        unpack(((oc + 3) >> 2) * i << 1, weights, p32[_W], arena, end, 0x01010101)
+        blocks_at = int(ptr8(arena)) + end
     sums = ptr32(acc)
     s = sums
     full = int(sums) + (chunk << 2)
@@ -142,7 +150,7 @@ def conv2d(v: int, w: ptr8, steps, weights, arena):
         if c == ow:
             c = 0
             r += 1
-        w = ptr8(int(ptr8(weights)) + p32[_W])
+        w = ptr8(blocks_at)
         o = 0
         while o < oc:
             a0 = bias

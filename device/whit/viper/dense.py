@@ -1,11 +1,12 @@
 # y[r, o] = requantize(bias[o] + sum x[r, i] * w[o, i])
 #
 # Quad blocks whose even i hold w + 128. The bias carries 128 * sum(w of odd i), so odd i take x - 128; of those
-# (w ^ 128) is w + 128. A row is widened once, into scratch, or piece by piece where it is too long to have any.
+# (w ^ 128) is w + 128. A row is widened once, into scratch, or piece by piece where it is too long to have any. With
+# int4 weights, those of four channels and a piece are unpacked to scratch behind it.
 
 from micropython import const
 
-from .requantize import CHUNK, acc, finish
+from .requantize import CHUNK, acc, finish, unpack
 
 # [fields]
 _X = const(1)
@@ -19,7 +20,9 @@ _ROWS = const(16)
 _ZO = const(34)
 _LO = const(35)
 _HI = const(36)
+_INT4 = const(2)
 _WIDENED = const(1024)
+_FLAGS = const(1)
 # [end]
 
 
@@ -35,7 +38,10 @@ def dense(v: int, w: ptr8, steps, weights, arena):
     sums = ptr32(acc)
     wide = int(ptr8(arena)) + p32[_S]
     piece = k
+    int4 = p8[_FLAGS] & _INT4
+    room = p32[_S] + ((k + 3) >> 2 << 4)
     if k > _WIDENED:
+        room = p32[_S]
         chunk >>= 1
         piece = chunk
         wide = int(sums) + (chunk << 2)
@@ -43,7 +49,8 @@ def dense(v: int, w: ptr8, steps, weights, arena):
     y = p32[_Y]
     rows = p16[_ROWS]
     while rows:
-        w = ptr8(int(ptr8(weights)) + p32[_W])
+        at = p32[_W]
+        w = ptr8(int(ptr8(weights)) + at)
         total = 0
         s = sums
         start = 0
@@ -79,7 +86,12 @@ def dense(v: int, w: ptr8, steps, weights, arena):
                         v += 1
                     d = ptr32(wide)
                 i += n
-                end = int(w) + ((n + 3) >> 2 << 4)
+                v = (n + 3) >> 2
+                if int4:
+                    unpack(v << 1, weights, at, arena, room, 0x01000100)
+                    at += v << 3
+                    w = ptr8(int(ptr8(arena)) + room)
+                end = int(w) + (v << 4)
                 while int(w) < end:
                     v = d[0]
                     a0 = w[0] * v + a0

@@ -50,6 +50,26 @@ def requantize(x: int, low: int, accs, n: int, params, m: int, e: int):
 
 
 @micropython.viper
+def unpack(v: int, p: ptr32, at: int, arena, to: int, signs: int):
+    # int4 weights -> quad blocks of bytes, as unpack() in whit.h does.
+    #   v = words of eight weights, at `at` in p
+    #   to: where in the arena
+    #   signs: 1 in the bytes of w, 0 in those of w + 128
+    p = ptr32(int(p) + at)
+    end = int(p) + (v << 2)
+    d = ptr32(int(ptr8(arena)) + to)
+    bias = 0x3C3C3C3C
+    bias <<= 1
+    signs <<= 7
+    while int(p) < end:
+        v = p[0]
+        d[0] = ((v & 0x0F0F0F0F) + bias) ^ signs
+        d[1] = ((v >> 4 & 0x0F0F0F0F) + bias) ^ signs
+        p = ptr32(int(p) + 4)
+        d = ptr32(int(d) + 8)
+
+
+@micropython.viper
 def finish(x: int, low: int, h: int, accs, arena, y: int, step: int, clamp: int, weights):
     # The end of a layer: accumulators without bias -> int8, for some channels, of each some rows of columns.
     #   x = channels << 16 | rows << 8 | columns

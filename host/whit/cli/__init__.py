@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import WhitError
-from . import board, fit, image, model, quantize, train
+from . import board, evaluate, fit, image, model, quantize, train
 
 # name: what it is for, what it does, its arguments
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[ar
     **quantize.COMMANDS,
     **train.COMMANDS,
     **fit.COMMANDS,
+    **evaluate.COMMANDS,
     **board.COMMANDS,
     **image.COMMANDS,
 }

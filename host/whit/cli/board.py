@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files, virtual
+from .. import virtual
 from ..boards import board
 from ..errors import WhitError
 from .model import read_labels
@@ -22,7 +22,7 @@ Arguments = argparse.Namespace
 
 
 def _deploy_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite, .onnx or .whit file")
     p.add_argument("--port", metavar="PORT", help="default: the board that is connected")
     p.add_argument("--update", action="store_true", help="replace a model in the field: the one before is kept")
     p.add_argument("--dry-run", action="store_true", help="say what would be copied, and copy nothing")
@@ -35,14 +35,15 @@ def _deploy_arguments(p: argparse.ArgumentParser) -> None:
 def _deploy(a: Arguments) -> int:
     """Put a model and whit onto a board over USB, run its self-test there, and take the time of an inference.
 
-    A .tflite file is packed to fit the board. What the board has already is not copied again.
+    A .tflite or .onnx file is packed to fit the board. What the board has already is not copied again.
     """
     from ..link import connect
+    from ..read import read_file
 
-    data = files.read(a.model)
+    data = read_file(a.model)
     labels = read_labels(a.labels) if a.labels else ()
     if labels and a.model.suffix.lower() == ".whit":
-        raise WhitError("--labels are packed with a model; give its .tflite file")
+        raise WhitError("--labels are packed with a model; give the model that it was packed from")
     if not a.simulate:
         if a.board:
             raise WhitError("--board names a board to simulate; add --simulate, or leave it out: a real one is asked")

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import files
 from ..boards import BOOTED_BYTES, board, boards
 from .show import columns, in_bytes, in_seconds, progress_bar, show
 
@@ -19,7 +18,7 @@ Arguments = argparse.Namespace
 
 
 def _fit_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite, .onnx or .whit file")
     p.add_argument("--board", metavar="NAME", help="default: every board that is known")
     p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
     p.add_argument("--no-time", action="store_true", help="do not count instructions, which needs QEMU")
@@ -29,12 +28,13 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
 def _fit(a: Arguments) -> int:
     """Say which boards with stock MicroPython a model fits, what it leaves there, and about how long it runs.
 
-    A .tflite file is packed for each board: whole, or in pages where the heap does not hold it. Exit status 1 if it
-    does not fit the board that was named.
+    A .tflite or .onnx file is packed for each board: whole, or in pages where the heap does not hold it. Exit status 1
+    if it does not fit the board that was named.
     """
     from ..fit import count, fit
+    from ..read import read_file
 
-    data = files.read(a.model)
+    data = read_file(a.model)
     wanted = [board(a.board)] if a.board is not None else boards()
     why: list[str] = []
     with progress_bar("counting") as progress:

@@ -25,7 +25,9 @@ def _block_size(text: str) -> int:
 
 
 def _image_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("source", type=Path, metavar="DIR|MODEL", help="a folder for the board, or a .tflite or .whit file")
+    p.add_argument(
+        "source", type=Path, metavar="DIR|MODEL", help="a folder for the board, or a .tflite, .onnx or .whit file"
+    )
     p.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.img")
     p.add_argument("--board", metavar="NAME", help="a board whose file system is known, such as pico")
     p.add_argument("--block-size", type=_block_size, metavar="N", help="in bytes, of the file system of another board")
@@ -39,7 +41,7 @@ def _image_arguments(p: argparse.ArgumentParser) -> None:
 def _image(a: Arguments) -> int:
     """Make an image of a board's file system with the runtime, the model and your own files, and say how to flash it.
 
-    Every file of a folder goes to the same place on the board, a .tflite file as a .whit file, packed for its heap.
+    Every file of a folder goes to the same place on the board, a model as a .whit file, packed for its heap.
     """
     from .. import image
 

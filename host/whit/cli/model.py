@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import files
+from ..device import opset
 from ..emulate import CORES
 from ..errors import WhitError
 from .quantize import calibrate_argument, quantized, read_model
@@ -38,7 +39,7 @@ def _page(text: str) -> int:
 
 
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
     calibrate_argument(p)
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
@@ -143,7 +144,8 @@ def _inspect(a: Arguments) -> int:
         f = step["fields"]
         image = f"{f['ih']}x{f['iw']} -> {f['oh']}x{f['ow']}" if "ih" in f else ""
         reads = " ".join(str(f[k]) for k in "xab" if k in f)
-        steps.add_row(str(i), step["kernel"], image, reads, str(f["y"]))
+        kernel = step["kernel"] + (" int4" if f["flags"] & opset.INT4 else "")
+        steps.add_row(str(i), kernel, image, reads, str(f["y"]))
     print()
     show(steps)
     return 0
@@ -198,7 +200,7 @@ def _run(a: Arguments) -> int:
 
 
 def _verify_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL.tflite")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
     calibrate_argument(p)
     p.add_argument("-o", "--output", type=Path, metavar="OUT.tflite", help="keep the int8 model that is compared")
     p.add_argument("--samples", type=int, default=20, metavar="N", help="random inputs beside the extremes; default 20")
@@ -210,6 +212,8 @@ _MOST_SAMPLES = 10_000
 
 def _verify(a: Arguments) -> int:
     """Pack a model, run it with every kernel set, and compare each output byte with TensorFlow Lite Micro."""
+    from ..read import read_file
+    from ..tflite_schema import FILE_IDENTIFIER
     from ..verify import verify
     from ..write_tflite import write_tflite
 
@@ -219,7 +223,10 @@ def _verify(a: Arguments) -> int:
         )
     if a.output:
         files.keep(a.output, a.model, *([a.calibrate] if a.calibrate else []))
-    data = write_tflite(quantized(a.model, a.calibrate).graph) if a.calibrate else files.read(a.model)
+    # What is not TFLite becomes it, as the reference reads nothing else.
+    data = read_file(a.model)
+    if a.calibrate or data[4:8] != FILE_IDENTIFIER:
+        data = write_tflite(quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model))
     if a.output:
         files.write(a.output, data)
     with progress_bar("verifying") as progress:
@@ -236,7 +243,7 @@ def _verify(a: Arguments) -> int:
 
 
 def _bench_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .whit file")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite, .onnx or .whit file")
     p.add_argument("--core", choices=[core.name for core in CORES], help="default: every core")
     p.add_argument("--kernels", choices=("native", "viper"), default="native", help="default: native")
     p.add_argument("--json", action="store_true", help="everything, for programs")
@@ -249,8 +256,9 @@ def _bench(a: Arguments) -> int:
     """
     from ..bench import bench
     from ..pack import pack
+    from ..read import read_file
 
-    data = files.read(a.model)
+    data = read_file(a.model)
     if a.model.suffix.lower() != ".whit":
         data = pack(data, a.model.name).blob
     cores = [core for core in CORES if a.core in (None, core.name)]
@@ -304,7 +312,7 @@ def _demo(a: Arguments) -> int:
 
 
 COMMANDS = {
-    "pack": ("MODEL.tflite -> MODEL.whit, and what a board needs for it", _pack, _pack_arguments),
+    "pack": ("a model -> MODEL.whit, and what a board needs for it", _pack, _pack_arguments),
     "inspect": ("what a .whit file holds", _inspect, _inspect_arguments),
     "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
     "verify": ("compare with TensorFlow Lite Micro, byte for byte", _verify, _verify_arguments),

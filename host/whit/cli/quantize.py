@@ -60,13 +60,14 @@ def quantized(path: Path, samples: Path, **limits: Any) -> Quantized:
 
 
 def read_model(path: Path) -> Graph:
-    from ..read_tflite import read_tflite
+    """The model in a .tflite or .onnx file."""
+    from ..read import read, read_file
 
-    return read_tflite(files.read(path), path.name)
+    return read(read_file(path), path.name)
 
 
 def _quantize_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a float model: .tflite")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a float model: .tflite or .onnx")
     calibrate_argument(p, required=True)
     p.add_argument(
         "-o",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..graph import Operator, Tensor
 from .lowering import Lowering
+from .padding import Padding
 
 
 def image(low: Lowering, tensor: Tensor) -> tuple[int, int, int]:
@@ -17,14 +18,20 @@ def image(low: Lowering, tensor: Tensor) -> tuple[int, int, int]:
     return h, w, c
 
 
-def windows(low: Lowering, op: Operator, x: Tensor, y: Tensor, kernel: tuple[int, int]) -> dict[str, int]:
-    """The fields that slide a window over an image: sizes, strides, dilations, and the padding of the two schemes."""
+def windows(
+    low: Lowering, op: Operator, x: Tensor, y: Tensor, kernel: tuple[int, int], given: Padding | None = None
+) -> dict[str, int]:
+    """The fields that slide a window over an image: sizes, strides, dilations and padding.
+
+    The padding is that of TFLite's two schemes, or `given`, that of a PAD in front.
+    """
     (ih, iw, _), (oh, ow, _) = image(low, x), image(low, y)
     values = {"ih": ih, "iw": iw, "oh": oh, "ow": ow}
-    for axis, i, o, k, letter in (("H", ih, oh, kernel[0], "y"), ("W", iw, ow, kernel[1], "x")):
+    for n, (axis, i, o, k, letter) in enumerate((("H", ih, oh, kernel[0], "y"), ("W", iw, ow, kernel[1], "x"))):
         stride, dilation = int(op.options[f"Stride{axis}"]), int(op.options.get(f"Dilation{axis}Factor", 1))
         reach = (k - 1) * dilation + 1
         same = op.options["Padding"] == 0
+        i += given.before[n] + given.behind[n] if given else 0
         expected = -(-i // stride) if same and stride > 0 else (i - reach) // max(stride, 1) + 1
         if stride < 1 or dilation < 1 or o != expected:
             raise low.error(
@@ -35,5 +42,5 @@ def windows(low: Lowering, op: Operator, x: Tensor, y: Tensor, kernel: tuple[int
         values["k" + axis.lower()] = low.field("kernel", k, 255)
         values["s" + letter] = low.field("stride", stride, 255)
         values["d" + letter] = low.field("dilation", dilation, 255)
-        values["p" + letter] = low.field("padding", padding, 255)
+        values["p" + letter] = low.field("padding", given.before[n] if given else padding, 255)
     return values

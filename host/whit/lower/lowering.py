@@ -10,6 +10,7 @@ from .. import fixedpoint as fp
 from ..errors import WhitError
 from ..graph import Graph, Operator, Tensor
 from ..program import Place, Port, Step
+from .padding import Padding, paddings
 
 _ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
 _BOUNDS = {"NONE": (None, None), "RELU": (0, None), "RELU_N1_TO_1": (-1, 1), "RELU6": (0, 6)}
@@ -39,6 +40,7 @@ class Lowering:
         self.steps: list[Step] = []
         self.buffer_of: dict[int, int] = {}  # tensor index -> buffer
         self.edge: dict[int, int] = {}  # a float tensor at the edge -> the int8 tensor that stands for it
+        self.paddings = paddings(graph)  # padded tensors that are not made: their reader pads
 
     def error(self, problem: str, remedy: str) -> WhitError:
         where = self.graph.name
@@ -150,6 +152,17 @@ class Lowering:
         self._check_quantization(tensor)
         return tensor, place
 
+    def padded(self) -> tuple[Tensor, Place, Padding | None]:
+        """Input 0, an image; where a PAD in front is this operator's to do, what it pads, and how."""
+        padding = self.paddings.get(self._index(0))
+        if padding is None:
+            return *self.activation(0), None
+        tensor = self.tensor(padding.source)
+        if padding.source not in self.buffer_of:
+            raise self.error(f"input '{tensor.title}' is used before it is computed", "export the model again")
+        self._check_quantization(tensor)
+        return tensor, Place(self.buffer_of[padding.source]), padding
+
     def result(self, dtypes: tuple[str, ...] = ("int8",)) -> tuple[Tensor, Place]:
         """The output of the current operator, with a buffer of its own."""
         assert self.op is not None
@@ -180,16 +193,17 @@ class Lowering:
                 "input and output are quantized differently", f"quantize the model again: {who_keeps} the scale"
             )
 
-    def constant(self, position: int, dtype: str, what: str) -> np.ndarray | None:
-        """The values of constant input `position`, None where it is absent."""
+    def constant(self, position: int, dtypes: tuple[str, ...], what: str) -> np.ndarray | None:
+        """The values of constant input `position`, of one of these types; None where it is absent."""
         index = self._index(position)
         if index < 0:
             return None
         tensor = self.tensor(index)
         if tensor.data is None:
             raise self.error(f"its {what} '{tensor.title}' is computed at run time", f"whit needs constant {what}")
-        if tensor.dtype != dtype:
-            raise self.error(f"its {what} '{tensor.title}' is {tensor.dtype}", f"whit needs {dtype} {what}")
+        if tensor.dtype not in dtypes:
+            needed = " or ".join(dtypes)
+            raise self.error(f"its {what} '{tensor.title}' is {tensor.dtype}", f"whit needs {needed} {what}")
         return tensor.data
 
     # Steps

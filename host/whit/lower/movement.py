@@ -17,16 +17,18 @@ def _reshape(low: Lowering, op: Operator) -> None:
 
 @operator("PAD", "PADV2")
 def _pad(low: Lowering, op: Operator) -> None:
+    if op.outputs[0] in low.paddings:
+        return  # the layer behind it pads
     x, source = low.activation(0)
     y, result = low.result()
     low.keep_quantization(x, y, "PAD keeps")
-    given = low.constant(1, "int32", "paddings")
+    given = low.constant(1, ("int32",), "paddings")
     paddings = [] if given is None or given.size % 2 else given.reshape(-1, 2).tolist()
     ranks = {len(paddings), len(x.shape), len(y.shape)}
     fits = all(b >= 0 <= a and b + n + a == m for (b, a), n, m in zip(paddings, x.shape, y.shape, strict=False))
     if len(ranks) > 1 or not fits:
         raise low.error(f"paddings {paddings} do not take {x.shape} to {y.shape}", "export the model again")
-    value = low.constant(2, "int8", "value") if op.kind == "PADV2" else None
+    value = low.constant(2, ("int8",), "value") if op.kind == "PADV2" else None
     filler = y.zero_point if value is None else int(value.reshape(-1)[0])
     low.add_step("fill", {"n": y.size, "value": filler}, {"y": result})
     strides = _strides(y.shape)

@@ -12,10 +12,10 @@ from .lowering import Lowering, operator
 
 @operator("AVERAGE_POOL_2D", "MAX_POOL_2D")
 def _pool_2d(low: Lowering, op: Operator) -> None:
-    x, source = low.activation(0)
+    x, source, padding = low.padded()
     y, result = low.result()
     low.keep_quantization(x, y, "pools keep")
-    values = windows(low, op, x, y, (int(op.options["FilterHeight"]), int(op.options["FilterWidth"])))
+    values = windows(low, op, x, y, (int(op.options["FilterHeight"]), int(op.options["FilterWidth"])), padding)
     del values["dy"], values["dx"]
     channels = image(low, x)[2]
     if y.shape[3] != channels:
@@ -28,7 +28,7 @@ def _pool_2d(low: Lowering, op: Operator) -> None:
 def _mean(low: Lowering, op: Operator) -> None:
     x, source = low.activation(0)
     y, result = low.result()
-    given = low.constant(1, "int32", "axes")
+    given = low.constant(1, ("int32",), "axes")
     axes = [] if given is None else [int(a) for a in given.reshape(-1)]
     rank = len(x.shape)
     reduced = sorted({a % rank for a in axes if -rank <= a < rank})

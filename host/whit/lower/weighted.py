@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .. import fixedpoint as fp
@@ -29,13 +31,15 @@ def _multipliers(low: Lowering, x: Tensor, w: Tensor, y: Tensor, axis: int) -> l
     return [fp.quantize_multiplier(r) for r in (reals * channels if len(reals) == 1 else reals)]
 
 
-def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarray, bytes, int]:
+def _weighted(
+    low: Lowering, x: Tensor, y: Tensor, axis: int, dtypes: tuple[str, ...] = ("int8", "int4")
+) -> tuple[np.ndarray, bytes, int]:
     """What the three kernels with weights share.
 
     Returns int8 weights [channels, k], the quant blocks with the input's zero point folded into the bias, and flags.
     """
     assert low.op is not None
-    data = low.constant(1, "int8", "weights")
+    data = low.constant(1, dtypes, "weights")
     rank = 2 if low.op.kind == "FULLY_CONNECTED" else 4
     if data is None or data.ndim != rank or data.size == 0:
         found = "no weights" if data is None else f"weights of shape {data.shape}"
@@ -45,7 +49,7 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
         raise low.error("its weights are not symmetric (zero point 0)", "convert with int8 quantization, not uint8")
     weights: np.ndarray = np.moveaxis(data, axis, 0).reshape(data.shape[axis], -1)
     channels = len(weights)
-    bias = low.constant(2, "int32", "bias")
+    bias = low.constant(2, ("int32",), "bias")
     bias = np.zeros(channels, np.int64) if bias is None else bias.astype(np.int64).reshape(-1)
     if len(bias) != channels or y.shape[-1:] != (channels,):
         raise low.error(f"has {len(bias)} biases and {channels} channels for the output {y.shape}", "export it again")
@@ -68,12 +72,17 @@ def _weighted(low: Lowering, x: Tensor, y: Tensor, axis: int) -> tuple[np.ndarra
         reach = np.abs(folded) + 256 * 256 * weights.shape[1]
     bounded = bool((weights >= -127).all() and (shift >= 1).all() and (reach < 1 << 29).all())
     quant = layout.quant_blocks(fp.wrap32(folded), multiplier, shift)
-    return weights, quant, opset.BOUNDED if bounded else 0
+    return weights, quant, (opset.BOUNDED if bounded else 0) | (opset.INT4 if w.dtype == "int4" else 0)
+
+
+def _blocks(weights: np.ndarray, flags: int, write: Callable[[np.ndarray], bytes]) -> bytes:
+    """The weights as the kernel reads them; int8 ones as `write` lays them out."""
+    return (layout.int4_blocks if flags & opset.INT4 else write)(weights)
 
 
 @operator("CONV_2D")
 def _conv_2d(low: Lowering, op: Operator) -> None:
-    x, source = low.activation(0)
+    x, source, padding = low.padded()
     y, result = low.result()
     weights, quant, flags = _weighted(low, x, y, 0)
     shape = low.tensor(op.inputs[1]).shape
@@ -81,22 +90,22 @@ def _conv_2d(low: Lowering, op: Operator) -> None:
     if shape[3] != channels:
         groups = f" ({channels // shape[3]} groups)" if channels % shape[3] == 0 else ""
         raise low.error(f"weights {shape} over {channels} channels{groups} are not supported", "use groups=1")
-    values = windows(low, op, x, y, (shape[1], shape[2]))
+    values = windows(low, op, x, y, (shape[1], shape[2]), padding)
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
-    blocks = {"w": layout.quad_blocks(weights), "q": quant}
+    blocks = {"w": _blocks(weights, flags, layout.quad_blocks), "q": quant}
     low.add_step("conv2d", values, {"x": source, "y": result}, blocks, flags)
 
 
 @operator("DEPTHWISE_CONV_2D")
 def _depthwise_conv_2d(low: Lowering, op: Operator) -> None:
-    x, source = low.activation(0)
+    x, source, padding = low.padded()
     y, result = low.result()
-    weights, quant, flags = _weighted(low, x, y, 3)
+    weights, quant, flags = _weighted(low, x, y, 3, ("int8",))
     shape = low.tensor(op.inputs[1]).shape
     channels = image(low, x)[2]
     if shape[0] != 1 or shape[3] % channels:
         raise low.error(f"weights {shape} over {channels} channels are not supported", "export the model again")
-    values = windows(low, op, x, y, (shape[1], shape[2]))
+    values = windows(low, op, x, y, (shape[1], shape[2]), padding)
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
     places = {"x": source, "y": result}
     if channels == 1 and len(weights) > 1:  # every output channel reads the one input channel: a convolution
@@ -117,5 +126,5 @@ def _fully_connected(low: Lowering, op: Operator) -> None:
     if rows * k != x.size or rows * o != y.size:
         raise low.error(f"weights ({o}, {k}) do not take {x.shape} to {y.shape}", "export the model again")
     values = {"k": k, "o": o, "rows": low.field("rows", rows, 65535), "zo": y.zero_point} | low.clamp(y)
-    blocks = {"w": layout.dense_blocks(weights), "q": quant}
+    blocks = {"w": _blocks(weights, flags, layout.dense_blocks), "q": quant}
     low.add_step("dense", values, {"x": source, "y": result}, blocks, flags)

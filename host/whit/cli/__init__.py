@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import WhitError
-from . import board, evaluate, fit, image, model, quantize
+from . import board, evaluate, fit, image, model, quantize, train
 
 # name: what it is for, what it does, its arguments
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
     **model.COMMANDS,
     **quantize.COMMANDS,
+    **train.COMMANDS,
     **fit.COMMANDS,
     **evaluate.COMMANDS,
     **board.COMMANDS,

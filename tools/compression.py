@@ -1,6 +1,6 @@
-"""What pruning and distillation cost in accuracy, on handwritten digits: a Markdown table on standard output.
+"""The table of docs/compression.md: what pruning, distillation and 4-bit weights cost and save, on handwritten digits.
 
-    python tools/compression.py [SEEDS]
+    python tools/compression.py [SEEDS]     write it; with other than five seeds print it only
 
 The task: scikit-learn's 8x8 digits, each at a random place of a 12x12 image and under noise; 800 of them train, four
 images each, the other 997 test, two images each. Every figure is the mean over the seeds (five), which choose the
@@ -12,22 +12,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from build_kernels import ROOT
+from generate_format import between
 from sklearn.datasets import load_digits
-from whit.costs import macs, parameters
+from whit.bench import bench
+from whit.emulate import CORES
 from whit.graph import Graph, Operator, Tensor
+from whit.inspect import describe
+from whit.pack import pack_graph
+from whit.quantize import execute_rounded, quantize
+from whit.quantize.quantize import FOUR_BITS
 from whit.train.distil import distil
 from whit.train.loop import train
 from whit.train.network import Network, initialize
 from whit.train.prune import prune
-from whit.train.task import outputs, task
+from whit.train.task import Task, outputs, task
 
+PAGE = ROOT / "docs/compression.md"
 SEEDS = 5
+CALIBRATED = 256  # samples
+KEPT = 0.42  # of the multiply-accumulates, by pruning
+COUNTED = ("m0plus", "m4")  # cores
 SIZE, DIGIT, CLASSES = 12, 8, 10
 TRAINING, LABELLED, COPIES = 800, 200, 4
 NOISE = 0.15
-LARGE, SMALL = 16, 4  # channels of the first layer
+LARGE, SMALL = 20, 4  # channels of the first layer
 RATE, STUDENT_RATE = 3e-3, 5e-3
 
 SAME, VALID, RELU = 0, 1, 1
@@ -96,19 +108,19 @@ def place(digits: np.ndarray, copies: int, rng: np.random.Generator) -> np.ndarr
     return images
 
 
-def experiment(seed: int, tell: Callable[[str], None]) -> dict[str, tuple[Graph, float]]:
-    """Each network, and its accuracy on the digits that were not trained with."""
+def experiment(seed: int, tell: Callable[[str], None]) -> dict[str, Figures]:
+    """Each network, on the digits that were not trained with."""
     data, rng = load_digits(), np.random.default_rng(seed)
     order = rng.permutation(len(data.target))
     digits, classes = (data.images[order] / 16).astype(np.float32), data.target[order]
     images, labels = place(digits[:TRAINING], COPIES, rng), np.tile(classes[:TRAINING], COPIES)
     test = task(network(LARGE), place(digits[TRAINING:], 2, rng), np.tile(classes[TRAINING:], 2))
     labelled = np.arange(len(labels)) % TRAINING < LABELLED
-    found: dict[str, tuple[Graph, float]] = {}
+    found: dict[str, Figures] = {}
 
-    def note(name: str, graph: Graph) -> Graph:
-        found[name] = graph, test.score(outputs(graph, test.samples))
-        tell(f"seed {seed}: {name} {found[name][1]:.2%}")
+    def note(name: str, graph: Graph, four: bool = False) -> Graph:
+        found[name] = figures(name, graph, four, images[:CALIBRATED], test)
+        tell(f"seed {seed}: {name} {found[name]}")
         return graph
 
     def alone(graph: Graph, x: np.ndarray, y: np.ndarray, epochs: int, rate: float) -> Graph:
@@ -116,28 +128,66 @@ def experiment(seed: int, tell: Callable[[str], None]) -> dict[str, tuple[Graph,
         train(learner, task(graph, x, y), epochs, seed, rate)
         return learner.graph()
 
-    large = note("float", alone(initialize(network(LARGE), seed), images, labels, 10, RATE))
-    note("pruned to half", prune(large, images, labels, 0.5, 10, seed, distilled=False))
-    note("pruned to half, distilled at the end", prune(large, images, labels, 0.5, 10, seed, distilled=True))
-    note("pruned to a fifth", prune(large, images, labels, 0.2, 10, seed, distilled=False))
+    large = note("as trained", alone(initialize(network(LARGE), seed), images, labels, 10, RATE))
+    note("4-bit weights", large, four=True)
+    pruned = note("pruned", prune(large, images, labels, KEPT, 10, seed))
+    note("pruned, 4-bit weights", pruned, four=True)
     small = initialize(network(SMALL), seed)
     more = TRAINING // LABELLED  # epochs, for as many steps
-    note("student alone, few labels", alone(small, images[labelled], labels[labelled], 20 * more, STUDENT_RATE))
-    note("student distilled, no labels", distil(small, large, images, None, epochs=20, seed=seed, rate=STUDENT_RATE))
-    note("student alone, all labels", alone(small, images, labels, 20, STUDENT_RATE))
-    note("student distilled, all labels", distil(small, large, images, labels, epochs=20, seed=seed, rate=STUDENT_RATE))
+    note("student, 200 labels", alone(small, images[labelled], labels[labelled], 20 * more, STUDENT_RATE))
+    note("student, distilled, no labels", distil(small, large, images, None, epochs=20, seed=seed, rate=STUDENT_RATE))
+    note("student, all labels", alone(small, images, labels, 20, STUDENT_RATE))
+    note(
+        "student, distilled, all labels", distil(small, large, images, labels, epochs=20, seed=seed, rate=STUDENT_RATE)
+    )
     return found
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one network with one seed."""
+
+    accuracy: float  # in float32
+    quantized: float  # accuracy as it runs on a board
+    weights_bytes: int
+    instructions: tuple[int, ...]  # on each of CORES
+
+
+def figures(name: str, graph: Graph, four: bool, samples: np.ndarray, test: Task) -> Figures:
+    """Quantized with training samples, 4-bit weights in every layer that can have them or none."""
+    layers = [graph.tensors[op.outputs[0]].name for op in graph.operators if op.kind in FOUR_BITS]
+    int8 = quantize(graph, [samples], layers if four else ()).graph
+    blob = pack_graph(int8).blob
+    return Figures(
+        test.score(outputs(graph, test.samples)),
+        test.score(execute_rounded(int8, [test.samples.numpy()])[0]),
+        describe(blob, name)["weights_bytes"],
+        tuple(bench(blob, f"{name}.whit", core).instructions for core in CORES if core.name in COUNTED),
+    )
+
+
+def table(runs: list[dict[str, Figures]]) -> str:
+    """Means over the seeds, and how far the accuracies spread."""
+    titles = [core.title for core in CORES if core.name in COUNTED]
+    lines = ["| network | float | quantized | least to most | weights, bytes | " + " | ".join(titles) + " |"]
+    lines.append("|---|" + "--:|" * (4 + len(titles)))
+    for name in runs[0]:
+        rows = [run[name] for run in runs]
+        scores = [row.quantized for row in rows]
+        cells = [f"{np.mean([row.accuracy for row in rows]):.1%}", f"{np.mean(scores):.1%}"]
+        cells += [f"{min(scores):.1%} to {max(scores):.1%}", f"{np.mean([row.weights_bytes for row in rows]):,.0f}"]
+        cells += [f"{np.mean(counts):,.0f}" for counts in zip(*(row.instructions for row in rows), strict=True)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
     runs = [experiment(seed, lambda text: print(text, file=sys.stderr, flush=True)) for seed in range(seeds)]
-    print("| network | parameters | multiply-accumulates | accuracy | least to most |")
-    print("|---|---:|---:|---:|---:|")
-    for name in runs[0]:
-        graphs, scores = zip(*(run[name] for run in runs), strict=True)
-        costs = [f"{np.mean([cost(graph) for graph in graphs]):,.0f}" for cost in (parameters, macs)]
-        print(f"| {name} | {' | '.join(costs)} | {np.mean(scores):.2%} | {min(scores):.2%} to {max(scores):.2%} |")
+    text = table(runs)
+    print(text)
+    if seeds == SEEDS:
+        PAGE.write_text(between(PAGE.read_text(), "compression", text))
 
 
 if __name__ == "__main__":

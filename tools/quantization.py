@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from build_kernels import ROOT
+from generate_format import between
 from whit import oracle
 from whit.execute import execute
 from whit.graph import Graph
@@ -26,8 +28,7 @@ from whit.quantize import quantize
 from whit.read_tflite import read_tflite
 from whit.write_tflite import write_tflite
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs/quantization.md"
-BEGIN, END = "<!-- published -->\n", "<!-- end -->\n"
+DOCUMENT = ROOT / "docs/quantization.md"
 CALIBRATED, COMPARED = 128, 400
 RATE = 16_000
 
@@ -207,12 +208,8 @@ def main() -> int:
     ]
     table = "\n".join(lines) + "\n"
     print(table)
-    if not DOCUMENT.exists():
-        return 0
     text = DOCUMENT.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END, 1)
-    new = before + BEGIN + table + END + after
+    new = between(text, "published", table)
     if a.check:
         return int(new != text)
     DOCUMENT.write_text(new)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nets import Net
+from whit.cli import COMMANDS
 from whit.models import digits
 
 DIGITS = Path(digits.__file__).parent / "digits_int8.tflite"
-COMMANDS = ("pack", "inspect", "run", "verify", "bench", "demo", "fit", "evaluate", "image")
 
 
 def whit(*arguments, cwd=None) -> subprocess.CompletedProcess:

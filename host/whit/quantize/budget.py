@@ -15,6 +15,7 @@ from ..errors import WhitError
 from ..execute import execute
 from ..graph import Graph
 from ..pack import pack_graph
+from ..samples import arrange
 from .quantize import FOUR_BITS, Progress, Quantized, quantize
 from .rounded import execute_rounded
 
@@ -41,6 +42,7 @@ def quantize_within(
         WhitError: it cannot be done within the limits; the text says how near it came.
     """
     whole = quantize(graph, samples, progress=progress)
+    samples = arrange(graph, samples)
     loss = _loss(whole.folded, samples, truth) if max_loss is not None else None
     saved = _saved(whole.folded)
     order = _order(graph, samples, whole, saved, progress)
@@ -115,6 +117,15 @@ def _loss(folded: Graph, samples: Sequence[np.ndarray], truth: np.ndarray | None
     """A function that gives the points of accuracy which a quantized graph loses on the samples."""
     if len(folded.outputs) != 1 or folded.tensors[folded.outputs[0]].size < 2:
         raise WhitError(f"{folded.name}: a loss in points is for models with one output of classes; give --max-bytes")
+    size = folded.tensors[folded.outputs[0]].size
+    if truth is not None:
+        if truth.dtype.kind not in "iu" or truth.size != len(samples[0]):
+            found = f"{truth.shape} classes" if truth.dtype.kind in "iu" else f"{truth.dtype} classes"
+            raise WhitError(f"{folded.name}: {found} for {len(samples[0])} samples; give one whole number for each")
+        truth = truth.reshape(-1)
+        if truth.min() < 0 or truth.max() >= size:
+            found = f"{truth.min()} to {truth.max()}"
+            raise WhitError(f"{folded.name}: classes {found} for an output of {size}; they count from 0")
     before = execute(folded, samples)[0].reshape(len(samples[0]), -1).argmax(1)
     right = before if truth is None else truth
 

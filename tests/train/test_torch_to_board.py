@@ -1,7 +1,10 @@
 """From a PyTorch module to MicroPython: module -> ONNX -> whit quantize -> board, without a byte of difference."""
 
+import re
+
 import numpy as np
 import pytest
+from conftest import ROOT
 from whit import oracle, reference, simulate
 from whit.cli import main
 from whit.execute import execute
@@ -81,3 +84,15 @@ def test_a_module_runs_in_micropython_as_it_was_quantized(name, tmp_path, capsys
     (found,) = simulate.simulate(whit, whit.read_bytes(), [real.reshape(40, *port.shape).astype(np.float32)])
     assert np.abs(found.reshape(40, -1) - expected).mean() < 0.02
     capsys.readouterr()
+
+
+def test_the_lines_of_the_document():
+    text = (ROOT / "docs/quantization.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    module = _series().eval()
+    example = torch.randn(1, 6, 40)
+    names = {"module": module, "example": example, "labels": ("a", "b", "c")}
+    names["samples"] = np.random.default_rng(0).normal(size=(20, 6, 40))
+    exec(lines, names)
+    about = describe(names["blob"], "m.whit")
+    assert about["labels"] == ["a", "b", "c"] and about["inputs"][0]["shape"] == [1, 40, 6]

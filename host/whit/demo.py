@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import models
 from .inspect import describe
+from .models import FOLDER, vectors
 from .pack import pack
 from .simulate import simulate
 
@@ -19,8 +19,8 @@ _SHOWN = 6
 def demo(kernels: str | None, progress: Callable[[int, int], None]) -> tuple[str, int]:
     """Returns the text to show, and exit status 1 if an answer is not the one recorded with the model."""
     name = "digits_int8.tflite"
-    packed = pack((models.FOLDER / "digits" / name).read_bytes(), name)
-    test = models.vectors("digits")
+    packed = pack((FOLDER / "digits" / name).read_bytes(), name)
+    test = vectors("digits")
     images, truth, recorded = test["inputs"].astype(np.float32), test["labels"], test["outputs"]
     scores = simulate(Path("digits_int8.whit"), packed.blob, [images], kernels, progress=progress)[0]
     answers = scores.argmax(1)

@@ -79,6 +79,6 @@ $(VENV)/test: $(VENV)/dev
 	@$(PIP) --editable '.[test]'
 	@touch $@
 
-$(VENV)/models: $(VENV)/dev
+$(VENV)/models: $(VENV)/test
 	@$(PIP) --editable '.[models]'
 	@touch $@

@@ -93,4 +93,4 @@ def save(
     vectors = {"inputs": arranged(inputs), "labels": labels.astype(np.uint8), "outputs": outputs}
     np.savez_compressed(folder / "vectors.npz", **vectors)
     right = np.sum(outputs.argmax(1) == labels)
-    print(f"{name}: {right} of {len(labels)} test samples right in int8; write the cards: python models/cards.py")
+    print(f"{name}: {right} of {len(labels)} test samples right in int8")

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format generate kernels sizes models clean
+.PHONY: help setup demo test check format generate kernels sizes models cards clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,8 +41,14 @@ kernels: $(VENV)/dev ## build device/prebuilt from device/kernels (clang-22, lld
 sizes: $(VENV)/dev ## what whit itself takes of a board's memory
 	@$(BIN)/python tools/size_report.py
 
-models: $(VENV)/models ## train the example models again (TensorFlow)
+models: $(VENV)/models ## train the example models again (PyTorch) and write their cards
 	@$(BIN)/python models/digits/make.py
+	@$(BIN)/python models/motions/make.py
+	@$(BIN)/python models/beats/make.py
+	@$(BIN)/python models/cards.py
+
+cards: $(VENV)/dev ## write the figures of the example models' cards, of the models as they are
+	@$(BIN)/python models/cards.py
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
@@ -73,6 +79,6 @@ $(VENV)/test: $(VENV)/dev
 	@$(PIP) --editable '.[test]'
 	@touch $@
 
-$(VENV)/models: $(VENV)/dev
+$(VENV)/models: $(VENV)/test
 	@$(PIP) --editable '.[models]'
 	@touch $@

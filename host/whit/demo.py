@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .inspect import describe
-from .models import digits
+from .models import FOLDER, vectors
 from .pack import pack
 from .simulate import simulate
 
@@ -18,13 +18,11 @@ _SHOWN = 6
 
 def demo(kernels: str | None, progress: Callable[[int, int], None]) -> tuple[str, int]:
     """Returns the text to show, and exit status 1 if an answer is not the one recorded with the model."""
-    folder = Path(digits.__file__).parent
     name = "digits_int8.tflite"
-    packed = pack((folder / name).read_bytes(), name)
-    with np.load(folder / "vectors.npz") as vectors:
-        images, truth, recorded = vectors["images"], vectors["labels"], vectors["outputs"]
-    path = Path("digits_int8.whit")
-    scores = simulate(path, packed.blob, [(images / 16).astype(np.float32)], kernels, progress=progress)[0]
+    packed = pack((FOLDER / "digits" / name).read_bytes(), name)
+    test = vectors("digits")
+    images, truth, recorded = test["inputs"].astype(np.float32), test["labels"], test["outputs"]
+    scores = simulate(Path("digits_int8.whit"), packed.blob, [images], kernels, progress=progress)[0]
     answers = scores.argmax(1)
     labels = packed.program.labels
     port = describe(packed.blob)["outputs"][0]
@@ -47,6 +45,6 @@ def demo(kernels: str | None, progress: Callable[[int, int], None]) -> tuple[str
 
 
 def _drawings(images: np.ndarray) -> list[str]:
-    """The images beside each other, a character a pixel."""
-    shades = np.array(list(_SHADES))[(images.astype(int) * (len(_SHADES) - 1)) // 16]
+    """Images [n,8,8,1] of 0 to 1 beside each other, a character a pixel."""
+    shades = np.array(list(_SHADES))[(images[..., 0] * (len(_SHADES) - 1)).astype(int)]
     return ["  ".join("".join(image[row]) for image in shades) for row in range(images.shape[1])]

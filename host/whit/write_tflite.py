@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import flatbuffers
 import numpy as np
 import tflite
 
 from .graph import Graph, Operator, Quantization, Tensor
-from .tflite_schema import DTYPES, FILE_IDENTIFIER, OPERATORS, OPTIONS
+from .tflite_schema import DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
 
 _CODES = {name: code for code, name in OPERATORS.items()}
 _TYPES = {name: code for code, name in DTYPES.items()}
 _FLOAT_OPTIONS = ("Beta", "Alpha")
+_LABEL_FILE = "labels.txt"
+# Of the metadata, a flatbuffer in a buffer of the model (schema: metadata_schema.fbs of tflite-support).
+_METADATA_IDENTIFIER = b"M001"
+_TENSOR_AXIS_LABELS = 2
 
 
 def write_tflite(graph: Graph) -> bytes:
-    """Write `graph` as a TFLite model of one subgraph; read_tflite() of the result gives the same graph."""
+    """Write `graph` as a TFLite model of one subgraph; read_tflite() of the result gives the same graph.
+
+    Label names, of the first output, are named by the metadata and lie in a zip archive behind the model, which readers
+    of TFLite pass over.
+    """
     b = flatbuffers.Builder(1024)
     constants = [_stored(t) for t in graph.tensors if t.data is not None]
     buffers = [_buffer(b, data) for data in [None, *constants]]
     numbers = iter(range(1, len(buffers)))
+    metadata = []
+    if graph.labels:
+        entry = {"Name": b.CreateString(METADATA_NAME), "Buffer": len(buffers)}
+        metadata.append(_table(b, "Metadata", entry))
+        buffers.append(_buffer(b, np.frombuffer(_metadata(len(graph.inputs)), np.uint8)))
     tensors = [_tensor(b, t, next(numbers) if t.data is not None else 0) for t in graph.tensors]
     kinds = sorted({op.kind for op in graph.operators})
     operators = [_operator(b, op, kinds.index(op.kind)) for op in graph.operators]
@@ -38,8 +54,10 @@ def write_tflite(graph: Graph) -> bytes:
         "Description": b.CreateString(graph.name),
         "Buffers": _offsets(b, buffers),
     }
+    if metadata:
+        model["Metadata"] = _offsets(b, metadata)
     b.Finish(_table(b, "Model", model), FILE_IDENTIFIER)
-    return bytes(b.Output())
+    return _with_labels(bytes(b.Output()), graph.labels)
 
 
 def _stored(t: Tensor) -> np.ndarray:
@@ -114,3 +132,32 @@ def _operator(b: flatbuffers.Builder, op: Operator, code: int) -> int:
 def _code(b: flatbuffers.Builder, kind: str) -> int:
     code = _CODES[kind]
     return _table(b, "OperatorCode", {"DeprecatedBuiltinCode": min(code, 127), "BuiltinCode": code, "Version": 1})
+
+
+def _metadata(inputs: int) -> bytes:
+    """A ModelMetadata table that gives output 0 a file of labels, and says nothing else."""
+    b = flatbuffers.Builder(256)
+
+    def table(fields: dict[int, int], file_type: int = 0) -> int:
+        b.StartObject(8)
+        for field, offset in fields.items():
+            b.PrependUOffsetTRelativeSlot(field, offset, 0)
+        b.PrependInt8Slot(2, file_type, 0)  # of an AssociatedFile; 0 is the default and writes nothing
+        return b.EndObject()
+
+    file = table({0: b.CreateString(_LABEL_FILE)}, _TENSOR_AXIS_LABELS)  # name, type
+    output = table({6: _offsets(b, [file])})  # associated_files
+    nothing = [table({}) for _ in range(inputs)]
+    subgraph = table({2: _offsets(b, nothing), 3: _offsets(b, [output])})  # of the inputs, of the outputs
+    b.Finish(table({3: _offsets(b, [subgraph])}), _METADATA_IDENTIFIER)
+    return bytes(b.Output())
+
+
+def _with_labels(data: bytes, labels: tuple[str, ...]) -> bytes:
+    """The model, and behind it a zip archive of the file of labels, if there are any."""
+    if not labels:
+        return data
+    file = io.BytesIO(data)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(_LABEL_FILE), "".join(f"{name}\n" for name in labels))  # of a fixed date
+    return file.getvalue()

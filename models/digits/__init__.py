@@ -1,1 +1,1 @@
-"""The digits example: model, test vectors and card."""
+"""The digits example: models, samples, test vectors and card."""

@@ -1,13 +1,16 @@
 """Reading: what is not a model whit can take ends in one sentence, whatever the bytes."""
 
+import io
 import random
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nets import Net, add, convolution, dense, mean, pad, pool, quantize, softmax, unary
+from whit import oracle
 from whit.errors import WhitError
 from whit.graph import affine
 from whit.models import digits
@@ -77,13 +80,29 @@ def test_other_files(data, message):
 
 def test_truncated_anywhere():
     data = DIGITS.read_bytes()
-    for size in range(8, 11_000, 97):  # the last 500 bytes are the archive of labels
+    with zipfile.ZipFile(DIGITS) as archive:  # of labels, behind the model
+        end = archive.infolist()[0].header_offset
+    for size in range(8, end, 97):
         with pytest.raises(WhitError, match=r"truncated or corrupted"):
             read_tflite(data[:size], "x.tflite")
 
 
 def test_labels_of_the_metadata():
     assert read_tflite(DIGITS.read_bytes(), "digits").labels == tuple("0123456789")
+
+
+@pytest.mark.parametrize("labels", [(), ("on",), ("Straße", "a b", "c" * 300), tuple(map(str, range(1000)))])
+def test_labels_are_written(labels):
+    """They stand behind a model that is the same without them, for whit, for tflite-micro and in an archive."""
+    graph = replace(read_tflite(DIGITS.read_bytes(), "digits"), labels=labels)
+    data = write_tflite(graph)
+    assert read_tflite(data, "digits").labels == labels
+    assert write_tflite(graph) == data
+    if labels:
+        assert zipfile.ZipFile(io.BytesIO(data)).read("labels.txt").decode().splitlines() == list(labels)
+    x = np.random.default_rng(0).integers(-128, 128, (4, 1, 8, 8, 1)).astype(np.int8)
+    want = oracle.run(DIGITS.read_bytes(), [x], "digits", 1)[0]
+    np.testing.assert_array_equal(oracle.run(data, [x], "digits", 1)[0], want)
 
 
 def test_labels_named_but_missing():

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from whit.models import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PREBUILT = ROOT / "device/prebuilt"
@@ -25,15 +26,12 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_contents(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {"whit/cli/model.py", "whit/lower/weighted.py", "whit/device/model.py", "whit/device/viper/conv2d.py"}
-    wanted |= {
-        "whit/virtual_main.py",
-        "whit/boards.toml",
-        "whit/report.html",
-        "whit/emulate/harness_thumb.json",
-        "whit/models/digits/digits_int8.tflite",
-    }
-    wanted |= {f"whit/{path.relative_to(ROOT / 'host/whit').as_posix()}" for path in (ROOT / "host/whit").rglob("*.py")}
+    wanted = {"whit/boards.toml", "whit/report.html", "whit/emulate/harness_thumb.json"}
+    for package, folder in (("whit", "host/whit"), ("whit/device", "device/whit"), ("whit/models", "models")):
+        wanted |= {f"{package}/{path.relative_to(ROOT / folder).as_posix()}" for path in (ROOT / folder).rglob("*.py")}
+    for name in NAMES:
+        files = ("README.md", "calibration.npy", "vectors.npz", f"{name}_float.tflite", f"{name}_int8.tflite")
+        wanted |= {f"whit/models/{name}/{file}" for file in files}
     wanted |= {f"whit/prebuilt/{path.relative_to(PREBUILT).as_posix()}" for path in PREBUILT.rglob("*.mpy")}
     assert wanted <= names
     assert not any(name.startswith(("tests/", "tools/")) for name in names)

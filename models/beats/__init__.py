@@ -1,0 +1,1 @@
+"""The beats example: models, samples, test vectors and card."""

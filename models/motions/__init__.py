@@ -1,0 +1,1 @@
+"""The motions example: models, samples, test vectors and card."""

@@ -38,7 +38,7 @@ def from_torch(module: torch.nn.Module, example: Any, name: str = "model") -> Gr
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter, about itself and about shapes taken as constants
             # The exporter by tracing: the other one needs a package more.
-            torch.onnx.export(module, examples, file, dynamo=False)
+            torch.onnx.export(module, examples, file, input_names=["input"], output_names=["output"], dynamo=False)
     except Exception as e:  # the exporter raises whatever a module or an operator raises
         said = " ".join(str(e).split()) or type(e).__name__
         raise WhitError(f"{name}: PyTorch cannot export this module ({said[:200]}); try torch.onnx.export") from e

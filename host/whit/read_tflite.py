@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 
 import flatbuffers
@@ -171,6 +172,6 @@ def _label_lines(data: bytes, name: str) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             lines = archive.read(name).decode().splitlines()
-    except (zipfile.BadZipFile, KeyError, OSError):
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, RuntimeError, zlib.error):  # as broken archives end
         raise ValueError(f"the metadata names the label file {name}, which is not behind the model") from None
     return tuple(line.strip() for line in lines if line.strip())

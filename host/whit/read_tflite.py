@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -14,10 +15,19 @@ import tflite
 
 from .errors import WhitError
 from .graph import Graph, Operator, Quantization, Tensor
-from .tflite_schema import DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
+from .tflite_schema import AXES_NAME, DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
 
 # What the flatbuffer accessors raise when an offset leads out of the file.
-_BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, UnicodeDecodeError)
+_BROKEN = (
+    struct.error,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    UnicodeDecodeError,
+    RecursionError,
+)
 _MAX_RANK = 8
 _MAX_ELEMENTS = 1 << 28  # of one tensor: far beyond any microcontroller, well within int64 arithmetic
 
@@ -58,7 +68,30 @@ def _read(data: bytes, name: str) -> Graph:
     outputs = _indices(sub.Outputs, sub.OutputsLength(), len(tensors))
     if not inputs or not outputs:
         raise WhitError(f"{name}: the model has no inputs or no outputs; export it with both")
-    return Graph(name, tensors, operators, inputs, outputs, _labels(data, model))
+    axes = json.loads(_metadata(model, AXES_NAME) or b"{}")
+    input_axes, output_axes = (
+        _axes(axes.get(key, ()), [tensors[i] for i in ports])
+        for key, ports in (("inputs", inputs), ("outputs", outputs))
+    )
+    return Graph(name, tensors, operators, inputs, outputs, _labels(data, model), input_axes, output_axes)
+
+
+def _axes(found: list[list[int]], ports: list[Tensor]) -> tuple[tuple[int, ...], ...]:
+    axes = tuple(tuple(order) for order in found)
+    fits = all(not a or sorted(a) == list(range(len(t.shape))) for a, t in zip(axes, ports, strict=bool(axes)))
+    if not fits:
+        raise ValueError("the axes of its inputs and outputs are not theirs")
+    return axes
+
+
+def _metadata(model: tflite.Model, name: str) -> bytes | None:
+    """The buffer of the metadata of that name."""
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() == name.encode():
+            raw = model.Buffers(entry.Buffer()).DataAsNumpy()
+            return raw.tobytes() if isinstance(raw, np.ndarray) else None
+    return None
 
 
 def _indices(get: Callable[[int], int], length: int, tensors: int, optional: bool = False) -> tuple[int, ...]:
@@ -138,15 +171,9 @@ _LABEL_TYPES = (2, 3)  # TENSOR_AXIS_LABELS, TENSOR_VALUE_LABELS
 
 def _labels(data: bytes, model: tflite.Model) -> tuple[str, ...]:
     """The label names of the first output that has a label file; none if there is no metadata that says so."""
-    for i in range(model.MetadataLength()):
-        entry = model.Metadata(i)
-        if entry.Name() == METADATA_NAME.encode():
-            raw = model.Buffers(entry.Buffer()).DataAsNumpy()
-            if not isinstance(raw, np.ndarray):
-                return ()
-            name = _label_file(raw.tobytes())
-            return _label_lines(data, name) if name else ()
-    return ()
+    found = _metadata(model, METADATA_NAME)
+    name = _label_file(found) if found else None
+    return _label_lines(data, name) if name else ()
 
 
 def _label_file(metadata: bytes) -> str | None:

@@ -61,3 +61,4 @@ def names_of(enum: type) -> dict[int, str]:
 OPERATORS: dict[int, str] = names_of(tflite.BuiltinOperator)
 FILE_IDENTIFIER = b"TFL3"
 METADATA_NAME = "TFLITE_METADATA"
+AXES_NAME = "WHIT_AXES"  # metadata of ours: Graph.input_axes and output_axes as JSON

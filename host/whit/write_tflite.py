@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 
 import flatbuffers
@@ -10,7 +11,7 @@ import numpy as np
 import tflite
 
 from .graph import Graph, Operator, Quantization, Tensor
-from .tflite_schema import DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
+from .tflite_schema import AXES_NAME, DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
 
 _CODES = {name: code for code, name in OPERATORS.items()}
 _TYPES = {name: code for code, name in DTYPES.items()}
@@ -25,17 +26,16 @@ def write_tflite(graph: Graph) -> bytes:
     """Write `graph` as a TFLite model of one subgraph; read_tflite() of the result gives the same graph.
 
     Label names, of the first output, are named by the metadata and lie in a zip archive behind the model, which readers
-    of TFLite pass over.
+    of TFLite pass over. So do they over the axes that inputs and outputs had.
     """
     b = flatbuffers.Builder(1024)
     constants = [_stored(t) for t in graph.tensors if t.data is not None]
     buffers = [_buffer(b, data) for data in [None, *constants]]
     numbers = iter(range(1, len(buffers)))
     metadata = []
-    if graph.labels:
-        entry = {"Name": b.CreateString(METADATA_NAME), "Buffer": len(buffers)}
-        metadata.append(_table(b, "Metadata", entry))
-        buffers.append(_buffer(b, np.frombuffer(_metadata(len(graph.inputs)), np.uint8)))
+    for name, data in _all_metadata(graph).items():
+        metadata.append(_table(b, "Metadata", {"Name": b.CreateString(name), "Buffer": len(buffers)}))
+        buffers.append(_buffer(b, np.frombuffer(data, np.uint8)))
     tensors = [_tensor(b, t, next(numbers) if t.data is not None else 0) for t in graph.tensors]
     kinds = sorted({op.kind for op in graph.operators})
     operators = [_operator(b, op, kinds.index(op.kind)) for op in graph.operators]
@@ -132,6 +132,14 @@ def _operator(b: flatbuffers.Builder, op: Operator, code: int) -> int:
 def _code(b: flatbuffers.Builder, kind: str) -> int:
     code = _CODES[kind]
     return _table(b, "OperatorCode", {"DeprecatedBuiltinCode": min(code, 127), "BuiltinCode": code, "Version": 1})
+
+
+def _all_metadata(graph: Graph) -> dict[str, bytes]:
+    found = {METADATA_NAME: _metadata(len(graph.inputs))} if graph.labels else {}
+    if graph.input_axes or graph.output_axes:
+        axes = {"inputs": graph.input_axes, "outputs": graph.output_axes}
+        found[AXES_NAME] = json.dumps(axes, separators=(",", ":")).encode()
+    return found
 
 
 def _metadata(inputs: int) -> bytes:

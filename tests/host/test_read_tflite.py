@@ -105,6 +105,19 @@ def test_labels_are_written(labels):
     np.testing.assert_array_equal(oracle.run(data, [x], "digits", 1)[0], want)
 
 
+def test_axes_are_kept():
+    net = Net("axes")
+    x = net.activation((1, 4, 5, 3))
+    graph = replace(net.graph([x], [x]), input_axes=((0, 2, 3, 1),), output_axes=((),))
+    data = write_tflite(graph)
+    found = read_tflite(data, "axes")
+    assert (found.input_axes, found.output_axes) == (graph.input_axes, graph.output_axes)
+    assert b'"inputs":[[0,2,3,1]]' in data
+    for broken in (b'"inputs":[[0,2,3,3]]', b'"inputs":[[0,2,3,"]]', b'"inputs":[0,2,3,1]  ', b'"inputs":3         '):
+        with pytest.raises(WhitError, match=r"^axes: the TFLite file is truncated or corrupted"):
+            read_tflite(data.replace(b'"inputs":[[0,2,3,1]]', broken), "axes")
+
+
 def test_labels_named_but_missing():
     data = DIGITS.read_bytes()
     with zipfile.ZipFile(DIGITS) as archive:

@@ -96,3 +96,26 @@ def test_the_lines_of_the_document():
     exec(lines, names)
     about = describe(names["blob"], "m.whit")
     assert about["labels"] == ["a", "b", "c"] and about["inputs"][0]["shape"] == [1, 40, 6]
+
+
+def test_pruned_and_tuned_models_take_the_samples_of_their_module(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Conv2d(2, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)
+    )
+    samples = torch.randn(60, 2, 6, 6)
+    torch.onnx.export(module.eval(), (samples[:1],), "m.onnx", dynamo=False)
+    np.save("x.npy", samples.numpy())
+    np.save("y.npy", np.arange(60) % 3)
+    assert main(["prune", "m.onnx", "x.npy", "y.npy", "-o", "p.tflite", "--epochs", "2"]) == 0
+    assert main(["quantize", "p.tflite", "--calibrate", "x.npy", "-o", "p.whit"]) == 0
+    assert main(["finetune", "p.tflite", "x.npy", "y.npy", "-o", "t.whit", "--epochs", "1", "--int4"]) == 0
+    sizes = []
+    for name in ("p.whit", "t.whit"):
+        data = (tmp_path / name).read_bytes()
+        (got,) = simulate.simulate(tmp_path / name, data, [np.zeros((1, 1, 6, 6, 2), np.int8)])
+        assert got.size == 3
+        sizes.append(describe(data, name)["weights_bytes"])
+    assert sizes[1] < sizes[0]
+    capsys.readouterr()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Arguments = argparse.Namespace
 
 
-def _bytes(text: str) -> int:
+def byte_count(text: str) -> int:
+    """The type of an argument that limits a file."""
     if size(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more; write bytes as 20000 or 20k")
     return size(text)
@@ -77,7 +78,9 @@ def _quantize_arguments(p: argparse.ArgumentParser) -> None:
         help="OUT.whit, or OUT.tflite for the int8 model; default MODEL.whit",
     )
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
-    p.add_argument("--max-bytes", type=_bytes, metavar="BYTES", help="of OUT.whit: 4-bit weights where it takes them")
+    p.add_argument(
+        "--max-bytes", type=byte_count, metavar="BYTES", help="of OUT.whit: 4-bit weights where it takes them"
+    )
     p.add_argument(
         "--max-loss",
         type=_points,

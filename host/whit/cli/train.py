@@ -14,8 +14,8 @@ from ..errors import WhitError
 from ..fold import fold, is_float
 from ..graph import Graph
 from ..write_tflite import write_tflite
-from .quantize import read_model
-from .show import columns, in_bytes, progress_bar, show, size
+from .quantize import byte_count, read_model
+from .show import columns, in_bytes, progress_bar, show
 
 if TYPE_CHECKING:
     from ..train.task import Task
@@ -97,7 +97,7 @@ def _score(wanted: Task, outputs: np.ndarray) -> str:
 
 
 def _prune_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL.tflite", help="a trained float model")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a trained float model: .tflite or .onnx")
     _common(p, 40)
     p.add_argument(
         "--macs", type=float, default=0.5, metavar="PART", help="multiply-accumulates to keep; default 0.5, the half"
@@ -139,8 +139,8 @@ def _prune(a: Arguments) -> int:
 
 
 def _distil_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("student", type=Path, metavar="STUDENT.tflite", help="a small float model")
-    p.add_argument("teacher", type=Path, metavar="TEACHER.tflite", help="a large float model, trained")
+    p.add_argument("student", type=Path, metavar="STUDENT", help="a small float model")
+    p.add_argument("teacher", type=Path, metavar="TEACHER", help="a large float model, trained")
     _common(p, 40)
     p.add_argument("--from-scratch", action="store_true", help="begin with fresh weights, not with the student's own")
     p.add_argument("--temperature", type=float, default=2, metavar="T", help="what logits are divided by; default 2")
@@ -176,19 +176,13 @@ def _distil(a: Arguments) -> int:
 # finetune
 
 
-def _bytes(text: str) -> int:
-    if size(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more; write bytes as 20000 or 20k")
-    return size(text)
-
-
 def _finetune_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL", help="a trained float model")
     _common(p, 20, "OUT")
     four = p.add_mutually_exclusive_group()
     four.add_argument("--int4", action="store_true", help="4-bit weights in every layer that can have them")
     four.add_argument(
-        "--max-bytes", type=_bytes, metavar="BYTES", help="of OUT.whit: 4-bit weights where it takes them"
+        "--max-bytes", type=byte_count, metavar="BYTES", help="of OUT.whit: 4-bit weights where it takes them"
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import reference
 from .bench import bench
+from .device import opset
 from .emulate import INSTALL, Core
 from .errors import WhitError
 from .execute import execute
@@ -48,7 +49,7 @@ class File:
 class Score:
     """What one model did. Sizes that only a .whit file has are None for a float model.
 
-    kind: "float32" or "int8".
+    kind: "float32" or "int8", or "int8, int4" where some weights have 4 bits.
     ran_in: "numpy" for a float model, else "MicroPython" or, where its unix port is missing, "numpy" as well.
     weights_bytes: of a float model, all its constants as float32.
     right: samples whose class was found; rmse: where the labels are values. The other is None.
@@ -336,7 +337,7 @@ def _score(model: _Float | _Int8, outputs: np.ndarray, truth: np.ndarray, target
     about = describe(model.blob, model.name)
     return replace(
         score,
-        kind="int8",
+        kind="int8, int4" if any(step["fields"]["flags"] & opset.INT4 for step in about["steps"]) else "int8",
         ran_in="MicroPython" if _in_micropython(model) else "numpy",
         blob_bytes=len(model.blob),
         weights_bytes=about["weights_bytes"],

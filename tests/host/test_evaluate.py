@@ -27,6 +27,7 @@ from whit.execute import execute
 from whit.models import digits
 from whit.pack import pack
 from whit.program import Port
+from whit.quantize import quantize
 from whit.read_tflite import read_tflite
 from whit.simulate import simulate
 from whit.targets import Classes, Values, targets
@@ -559,3 +560,18 @@ def test_matplotlib_is_only_for_the_page():
 )
 def test_only_all_is_all(part, text):
     assert report.percent(part) == text
+
+
+def test_weights_of_4_bits_are_told(tmp_path):
+    net = FloatNet("bits")
+    x = net.input(1, 12)
+    graph = net.graph([x], [net.same("SOFTMAX", net.dense(net.dense(x, 16), 3), Beta=1.0)])
+    samples = np.random.default_rng(0).normal(size=(40, 12))
+    int8, four = (write_tflite(quantize(graph, [samples], names).graph) for names in ((), ["t3"]))
+    files = [File("int8.tflite", int8), File("four.tflite", four), File("float.tflite", write_tflite(graph))]
+    scores = evaluate(files[:2], files[2], samples, np.arange(40) % 3).scores
+    assert {s.name: s.kind for s in scores} == {
+        "float.tflite": "float32",
+        "int8.tflite": "int8",
+        "four.tflite": "int8, int4",
+    }

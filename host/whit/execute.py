@@ -17,6 +17,8 @@ from .samples import arrange
 Values = dict[int, np.ndarray]  # tensor index -> (samples, *shape) of an activation
 _SAME = 0  # of the Padding option
 LINEAR = 0  # of the FusedActivationFunction option
+# What numpy and we raise for shapes, options and constants that do not go together.
+_MISFIT = (ValueError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError, MemoryError)
 ACTIVATIONS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     LINEAR: lambda x: x,
     1: lambda x: np.maximum(x, 0),  # RELU
@@ -80,13 +82,29 @@ def needed(graph: Graph, given: Collection[int], wanted: Collection[int]) -> Ite
 
 
 def compute(graph: Graph, op: Operator, values: Values) -> np.ndarray:
-    """The output of one operator: float32 (samples, *shape)."""
+    """The output of one operator: float32 (samples, *shape).
+
+    Raises:
+        WhitError: an operator that is not known, or whose inputs and output do not go together.
+    """
+    tensor = graph.tensors[op.outputs[0]]
     if op.kind not in KERNELS:
         raise WhitError(
-            f"{graph.name}: {op.kind} '{graph.tensors[op.outputs[0]].title}' is not supported in a float model; "
+            f"{graph.name}: {op.kind} '{tensor.title}' is not supported in a float model; "
             "supported: " + ", ".join(sorted(KERNELS))
         )
-    return KERNELS[op.kind](_Call(graph, op, values)).astype(np.float32, copy=False)
+    try:
+        result = KERNELS[op.kind](_Call(graph, op, values)).astype(np.float32, copy=False)
+        fits = result.shape[1:] == tensor.shape
+    except _MISFIT:
+        fits = False
+    if not fits:
+        shapes = [str(graph.tensors[i].shape) for i in op.inputs if i >= 0]
+        raise WhitError(
+            f"{graph.name}: {op.kind} '{tensor.title}' of {' and '.join(shapes)} does not give {tensor.shape}; export "
+            "the model again, with batch size 1 and groups=1"
+        )
+    return result
 
 
 class _Call:
@@ -127,7 +145,7 @@ class _Call:
             spans.append((stride, dilation, reach, (total // 2, total - total // 2)))
         (sy, dy, high, rows), (sx, dx, wide, columns) = spans
         padded = np.pad(x[:, 0], ((0, 0), rows, columns, (0, 0)), constant_values=fill)
-        view = np.lib.stride_tricks.sliding_window_view(padded, (high, wide), (1, 2))
+        view = np.lib.stride_tricks.sliding_window_view(padded, (high, wide), (1, 2))  # type: ignore[call-overload]
         return view[:, ::sy, ::sx, :, ::dy, ::dx]
 
 

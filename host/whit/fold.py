@@ -36,10 +36,11 @@ def fold(graph: Graph) -> Graph:
     """Fold a float graph.
 
     Raises:
-        WhitError: weights that are not numbers.
+        WhitError: weights that are not numbers, or are not there.
     """
     work = _Work(graph)
     work.decode_constants()
+    work.check()
     work.fold_scales()
     work.fuse_activations()
     work.average_whole_images()
@@ -58,6 +59,33 @@ class _Work:
 
     def error(self, op: Operator, text: str) -> WhitError:
         return WhitError(f"{self.graph.name}: {op.kind} '{self.tensors[op.outputs[0]].title}': {text}")
+
+    def check(self) -> None:
+        """What is used is there, in an order in which it can run, and each operator has what the rules look at."""
+        there = {*self.graph.inputs, -1, *(i for i, t in enumerate(self.tensors) if t.data is not None)}
+        for op in self.operators:
+            if len(op.outputs) != 1 or not op.inputs or op.inputs[0] < 0:
+                raise WhitError(
+                    f"{self.graph.name}: {op.kind} with these inputs and outputs is not supported; export it again"
+                )
+            if (op.kind in WEIGHTED or op.kind in _AFFINE) and (len(op.inputs) < 2 or op.inputs[1] < 0):
+                raise self.error(op, "its second input is missing; export the model again")
+            if not there.issuperset(op.inputs):
+                raise self.error(op, "uses what is not computed before it; export the model again")
+            there.update(op.outputs)
+            if op.kind in WEIGHTED:
+                weights, bias = self.tensors[op.inputs[1]], self.value(op, 2)
+                rank = 2 if op.kind == "FULLY_CONNECTED" else 4
+                if weights.data is None or len(weights.shape) != rank or not weights.size:
+                    found = "computed at run time" if weights.data is None else f"of shape {weights.shape}"
+                    raise self.error(op, f"its weights are {found}, whit needs constants of {rank} dimensions")
+                channels = weights.shape[WEIGHTED[op.kind]]
+                if len(op.inputs) > 2 and op.inputs[2] >= 0 and (bias is None or bias.size != channels):
+                    raise self.error(op, f"its bias is not {channels} constants; export the model again")
+
+        lost = [self.tensors[i].title for i in self.graph.outputs if i not in there or self.tensors[i].data is not None]
+        if lost:
+            raise WhitError(f"{self.graph.name}: output '{lost[0]}' is computed by no operator; export the model again")
 
     def constant(self, like: str, data: np.ndarray) -> int:
         """A new constant, named after the tensor that it belongs to."""
@@ -89,7 +117,8 @@ class _Work:
             self.tensors[index] = replace(t, dtype="float32", quantization=None, data=t.real)
         kept = []
         for op in self.operators:
-            source = self.tensors[op.inputs[0]] if op.kind == "DEQUANTIZE" else None
+            whole = op.kind == "DEQUANTIZE" and op.outputs and op.inputs and op.inputs[0] >= 0
+            source = self.tensors[op.inputs[0]] if whole else None
             if source is not None and source.data is not None:
                 target = self.tensors[op.outputs[0]]
                 self.tensors[op.outputs[0]] = replace(target, data=source.data, quantization=None)

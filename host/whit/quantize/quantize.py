@@ -33,6 +33,7 @@ _MOST_VALUES = 1 << 26  # of all activations of the samples that are used
 _MOST_SAMPLES = 256  # used for ranges and means
 _FEW = 64  # of them used to choose between ranges
 _MOST_ROWS = 1 << 14  # used to fit 4-bit weights
+_LARGEST = 1e30  # |value|
 _GAIN = 0.98  # of the error: a range other than min to max has to be at least so much better
 
 Progress = Callable[[str, int, int], None]
@@ -184,6 +185,11 @@ class _Pass:
     ) -> np.ndarray:
         """Decide how a tensor of these values is quantized; the values behind that."""
         tensor = self.tensors[index]
+        if kept is None and not max(np.abs(x).max(), np.abs(self.float[index]).max()) < _LARGEST:
+            raise WhitError(
+                f"{self.graph.name}: '{tensor.title}' becomes infinite, or nearly, with these samples; give them as "
+                "the model was trained on"
+            )
         if kept is not None:
             chosen, method = self.quantization(kept), "as before"
         elif fixed is not None:

@@ -114,7 +114,8 @@ def padded(r: Reading, source: int, y: Slide, x: Slide, lowest: bool = False) ->
         if y.fits(padding) and x.fits(padding):
             return source, padding
     pads = [(s.before, max((s.o - 1) * s.s + s.reach - s.i - s.before, 0)) for s in (y, x)]
-    return pad(r, source, [(0, 0), *pads, (0, 0)], LOWEST if lowest and source not in r.not_negative else 0), VALID
+    value = float(LOWEST) if lowest and source not in r.not_negative else 0.0
+    return pad(r, source, [(0, 0), *pads, (0, 0)], value), VALID
 
 
 def pad(r: Reading, source: int, pads: list[tuple[int, int]], filler: float) -> int:

@@ -16,6 +16,7 @@ from .samples import arrange
 
 Values = dict[int, np.ndarray]  # tensor index -> (samples, *shape) of an activation
 _SAME = 0  # of the Padding option
+_MOST = 1 << 16  # pixels that a window spans
 LINEAR = 0  # of the FusedActivationFunction option
 # What numpy and we raise for shapes, options and constants that do not go together.
 _MISFIT = (ValueError, IndexError, KeyError, TypeError, AttributeError, ZeroDivisionError, OverflowError, MemoryError)
@@ -140,8 +141,14 @@ class _Call:
         spans = []
         for axis, k, i, o in zip("HW", kernel, x.shape[2:4], self.shape[1:3], strict=True):
             stride, dilation = int(self.options[f"Stride{axis}"]), int(self.options.get(f"Dilation{axis}Factor", 1))
-            reach = (k - 1) * dilation + 1
-            total = max((o - 1) * stride + reach - i, 0) if self.options["Padding"] == _SAME else 0
+            reach, same = (k - 1) * dilation + 1, self.options["Padding"] == _SAME
+            if (
+                min(stride, dilation) < 1
+                or reach > _MOST
+                or o != (-(-i // stride) if same else (i - reach) // stride + 1)
+            ):
+                raise ValueError("windows that do not give the output")
+            total = max((o - 1) * stride + reach - i, 0) if same else 0
             spans.append((stride, dilation, reach, (total // 2, total - total // 2)))
         (sy, dy, high, rows), (sx, dx, wide, columns) = spans
         padded = np.pad(x[:, 0], ((0, 0), rows, columns, (0, 0)), constant_values=fill)

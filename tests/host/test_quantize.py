@@ -303,6 +303,11 @@ def _set(items, i, **changes):
             "its weights are of shape (24, 9)",
         ),
         (lambda t, ops: _set(t, 3, shape=(1, 4, 4, 7)), "CONV_2D 't3' of (1, 8, 8, 3) and (8, 3, 3, 3) and (8,) does"),
+        (lambda t, ops: _set(t, 3, shape=(1, 5, 4, 8)), "CONV_2D 't3' of (1, 8, 8, 3) and (8, 3, 3, 3) and (8,) does"),
+        (
+            lambda t, ops: ops[0].options.update(StrideH=0),
+            "CONV_2D 't3' of (1, 8, 8, 3) and (8, 3, 3, 3) and (8,) does",
+        ),
         (lambda t, ops: ops.pop(), "output 't22' is computed by no operator; export the model again"),
         (lambda t, ops: _set(t, 1, data=t[1].data * np.float32(1e35)), "'t3' becomes infinite, or nearly, with these"),
     ],

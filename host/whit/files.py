@@ -81,7 +81,11 @@ def read_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
         raise WhitError(f"{path}: holds {len(arrays)} arrays, the model has {len(names)} inputs; give one for each")
     if isinstance(arrays, list):
         return arrays
-    return [arrays[name] for name in names] if set(arrays) == set(names) else list(arrays.values())
+    if set(arrays) == set(names):
+        return [arrays[name] for name in names]
+    if len(names) > 1 and set(arrays) != {f"arr_{i}" for i in range(len(names))}:  # what savez calls those without
+        raise WhitError(f"{path}: holds {', '.join(arrays)}, the inputs are {', '.join(names)}; name the arrays so")
+    return list(arrays.values())
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

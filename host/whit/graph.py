@@ -31,7 +31,7 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: str  # a numpy type name ("int8", "uint8", "int32", "float32", ...) or "int4"
     quantization: Quantization | None = None
-    data: np.ndarray | None = None
+    data: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def title(self) -> str:
@@ -87,8 +87,8 @@ class Graph:
     """
 
     name: str
-    tensors: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
+    tensors: tuple[Tensor, ...] = field(repr=False)
+    operators: tuple[Operator, ...] = field(repr=False)
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     labels: tuple[str, ...] = ()

@@ -15,7 +15,10 @@ from .read_tflite import read_tflite
 from .tflite_schema import FILE_IDENTIFIER
 
 _TAKES = "whit reads .tflite and .onnx"
-_TORCH = "export the module: whit.from_torch(module, example), or torch.onnx.export(module, (example,), 'model.onnx')"
+_TORCH = (
+    "export the module: whit.from_torch(module, example), or "
+    "torch.onnx.export(module, (example,), 'model.onnx', dynamo=False)"
+)
 _KERAS = "convert it: tf.lite.TFLiteConverter.from_keras_model(keras.models.load_model(PATH)).convert()"
 _SAVED = "convert the folder it is in: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"
 _SKLEARN = "export the estimator: skl2onnx.to_onnx(estimator, X[:1].astype('float32')).SerializeToString()"

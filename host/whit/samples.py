@@ -48,8 +48,20 @@ def _arranged(what: str, shape: tuple[int, ...], axes: tuple[int, ...], x: np.nd
                 if not np.isfinite(x).all():
                     raise WhitError(f"{what} hold NaN or infinite values; leave those out")
                 return x
-    also = f" or {shape}" if own != shape else ""
-    raise WhitError(f"{what} have the shape {x.shape}, the model takes (samples, {', '.join(map(str, own))}){also}")
+    takes = " or ".join(f"(samples, {', '.join(map(str, s[s[:1] == (1,) :]))})" for s in dict.fromkeys((own, shape)))
+    raise WhitError(f"{what} have the shape {x.shape}, the model takes {takes}")
+
+
+def class_numbers(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Integers for labels that say classes as whole floats or as one-hot rows; other labels as they are."""
+    if labels.dtype.kind not in "fiub" or labels.ndim == 0 or not labels.size or classes < 2:
+        return labels
+    if labels.size == len(labels) * classes and labels.shape[-1] == classes:
+        rows = labels.reshape(len(labels), classes)
+        one_hot = ((rows == 0) | (rows == 1)).all() and (rows.sum(1) == 1).all()
+        return rows.argmax(1) if one_hot else labels
+    whole = labels.dtype.kind == "f" and labels.size == len(labels) and (labels == np.rint(labels)).all()
+    return labels.astype(np.int64) if whole else labels
 
 
 def check_variety(graph: Graph, samples: Sequence[np.ndarray]) -> None:

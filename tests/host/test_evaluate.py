@@ -326,7 +326,7 @@ def test_data_that_does_not_fit(float_model, vectors):
         (x[:0], y[:0], r"the samples of 't0' are none \(\(0, 8, 8, 1\)\)"),
         (x, y[:4], "the labels: 4 labels for 5 samples; give one for each"),
         (broken, y, "the samples of 't0' hold NaN or infinite values"),
-        (x[:, 1:], y, r"have the shape \(5, 7, 8, 1\), the model takes \(samples, 1, 8, 8, 1\)"),
+        (x[:, 1:], y, r"have the shape \(5, 7, 8, 1\), the model takes \(samples, 8, 8, 1\)"),
     ):
         with pytest.raises(WhitError, match=sentence):
             evaluate([], float_model, samples, labels)

@@ -18,6 +18,7 @@ from whit.quantize.equalize import channel_peaks, equalize
 from whit.quantize.quantize import EQUALIZED
 from whit.quantize.ranges import candidates, of_range, round_to
 from whit.quantize.weights import fitted, rounded, scales
+from whit.samples import class_numbers
 from whit.write_tflite import write_tflite
 
 IMAGE = (1, 8, 8, 3)
@@ -248,7 +249,7 @@ def test_fitted_weights_keep_the_output_better_than_rounded_ones():
         (np.zeros((0, 8, 8, 3)), r"the samples of 't0' are none \(\(0, 8, 8, 3\)\); give some"),
         (np.float32(3), r"the samples of 't0' are none \(\(\)\); give some"),
         (np.ones((5, 8, 8, 3)), r"the samples of 't0' are all equal \(1\); give some"),
-        (np.ones((5, 3, 8, 8)), r"have the shape \(5, 3, 8, 8\), the model takes \(samples, 1, 8, 8, 3\)"),
+        (np.ones((5, 3, 8, 8)), r"have the shape \(5, 3, 8, 8\), the model takes \(samples, 8, 8, 3\)"),
         (np.full((5, 8, 8, 3), np.nan), r"hold NaN or infinite values; leave those out"),
         (np.full((5, 8, 8, 3), np.inf), r"hold NaN or infinite values; leave those out"),
         (np.full((5, 8, 8, 3), "x"), r"are <U1, not numbers; save them as float32"),
@@ -317,3 +318,17 @@ def test_a_model_that_does_not_go_together(change, text):
     with pytest.raises(WhitError, match=r"^mobile: ") as refused:
         quantize(_broken(change), samples_of(graph, 4))
     assert text in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (np.array([0, 2, 1]), [0, 2, 1]),
+        (np.array([0.0, 2, 1]), [0, 2, 1]),
+        (np.eye(3, dtype=np.float32)[[0, 2, 1]], [0, 2, 1]),
+        (np.array([0.5, 2, 1]), [0.5, 2, 1]),
+        (np.ones((2, 3)), np.ones((2, 3)).tolist()),
+    ],
+)
+def test_labels_that_say_classes_become_numbers(labels, found):
+    assert class_numbers(labels, 3).tolist() == found

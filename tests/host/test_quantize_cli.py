@@ -148,3 +148,6 @@ def test_a_model_of_two_inputs_takes_an_array_for_each(model, capsys):
     assert (model / "two.int8.tflite").read_bytes() == want
     text = _refused(capsys, "quantize", "two.tflite", "--calibrate", "x.npy")
     assert text == "x.npy: holds 1 arrays, the model has 2 inputs; give one for each"
+    np.savez("swapped.npz", T0=y, T1=x)
+    text = _refused(capsys, "quantize", "two.tflite", "--calibrate", "swapped.npz")
+    assert text == "swapped.npz: holds T0, T1, the inputs are t0, t1; name the arrays so"

@@ -99,7 +99,8 @@ REFUSED = {
     "distil s.tflite int8.tflite x.npy y.npy -o p.tflite": "only float models can be trained",
     "distil s.tflite nine.tflite x.npy y.npy -o p.tflite": "give two models of the same inputs and outputs",
     "distil s.tflite m.tflite x.npy y.npy -o p.tflite --alpha 2": "an alpha from 0 to 1",
-    "finetune m.tflite x.npy y.npy -o out.txt": "ends in neither .whit nor .tflite",
+    "finetune m.tflite x.npy y.npy -o out.txt": "does not end in .whit or .tflite",
+    "prune m.tflite x.npy y.npy -o out.whit": "out.whit: the name does not end in .tflite",
 }
 
 

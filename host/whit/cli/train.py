@@ -46,10 +46,14 @@ def _read_model(path: Path) -> Graph:
     return fold(graph)
 
 
-def _read_data(a: Arguments, *models: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_data(
+    a: Arguments, *models: Path, ends: tuple[str, ...] = (".tflite",)
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Samples and labels, after a look at what the command could only refuse when it is done."""
     given = [*models, a.samples, *([a.labels] if a.labels else [])]
     files.keep(a.output, *given)
+    if a.output.suffix not in ends:
+        raise WhitError(f"{a.output}: the name does not end in {' or '.join(ends)}; name the file that is wanted so")
     if not 0 <= a.seed < 1 << 32:
         raise WhitError(f"--seed {a.seed}: give 0 to {(1 << 32) - 1}")
     samples = files.read_array(a.samples)
@@ -197,10 +201,8 @@ def _finetune(a: Arguments) -> int:
     from ..train.qat import RATE, finetune, four_bits, ranges
     from ..train.task import held_out, outputs, task
 
-    if a.output.suffix not in (".whit", ".tflite"):
-        raise WhitError(f"{a.output}: the name ends in neither .whit nor .tflite; name the one that is wanted")
     graph = _read_model(a.model)
-    samples, labels = _read_data(a, a.model)
+    samples, labels = _read_data(a, a.model, ends=(".whit", ".tflite"))
     kept, held = held_out(len(samples) if samples.ndim else 0, a.seed)
     four = {graph.tensors[op.outputs[0]].name for op in graph.operators if a.int4 and op.kind in FOUR_BITS}
     with progress_bar("quantizing") as progress:

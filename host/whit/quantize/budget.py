@@ -15,7 +15,7 @@ from ..errors import WhitError
 from ..execute import execute
 from ..graph import Graph
 from ..pack import pack_graph
-from ..samples import arrange
+from ..samples import arrange, class_numbers
 from .quantize import FOUR_BITS, Progress, Quantized, quantize
 from .rounded import execute_rounded
 
@@ -119,6 +119,7 @@ def _loss(folded: Graph, samples: Sequence[np.ndarray], truth: np.ndarray | None
         raise WhitError(f"{folded.name}: a loss in points is for models with one output of classes; give --max-bytes")
     size = folded.tensors[folded.outputs[0]].size
     if truth is not None:
+        truth = class_numbers(truth, size)
         if truth.dtype.kind not in "iu" or truth.size != len(samples[0]):
             found = f"{truth.shape} classes" if truth.dtype.kind in "iu" else f"{truth.dtype} classes"
             raise WhitError(f"{folded.name}: {found} for {len(samples[0])} samples; give one whole number for each")

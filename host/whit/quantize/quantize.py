@@ -9,7 +9,7 @@ made for the network as it is and equalized, and the nearest is kept. Nothing in
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,8 +57,8 @@ class Quantized:
 
     graph: Graph
     folded: Graph  # the float graph that it was made of, tensor by tensor
-    layers: tuple[Layer, ...]
-    decibels: float  # of the network's output; before a final softmax or sigmoid
+    layers: tuple[Layer, ...] = field(repr=False)
+    decibels: float  # of the network's output over these samples; before a final softmax or sigmoid
     equalized: str  # which channels were: one of EQUALIZED
 
 

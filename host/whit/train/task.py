@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..errors import WhitError
 from ..graph import Graph
-from ..samples import arrange
+from ..samples import arrange, class_numbers
 from .network import Network
 
 CLASSES, BINARY, VALUES = "classes", "binary", "values"
@@ -99,8 +99,8 @@ def task(graph: Graph, samples: np.ndarray, labels: np.ndarray | None = None) ->
 
     Args:
         samples: as arrange() takes them.
-        labels: integers are class numbers, one a sample (or one for each position of the output); floats are the
-            values of the output; None asks for the samples themselves.
+        labels: integers, whole floats and one-hot rows are class numbers, one a sample (integers also one for each
+            position of the output); other floats are the values of the output; None asks for the samples themselves.
 
     Raises:
         WhitError: samples or labels that the graph does not take; the text says which and what to give.
@@ -121,6 +121,7 @@ def task(graph: Graph, samples: np.ndarray, labels: np.ndarray | None = None) ->
             f"{graph.name}: {len(inputs)} samples and labels of the shape {labels.shape} were given; "
             "give one label for each sample"
         )
+    labels = class_numbers(labels, shape[-1] if shape and positions == 1 else 1)
     per_label = labels.size // len(labels)
     if labels.dtype.kind in "iub":
         classes = shape[-1] if shape else 1

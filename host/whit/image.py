@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from littlefs import LittleFS, LittleFSError, UserContext, lfs
 
@@ -18,7 +19,7 @@ from .inspect import describe
 from .needs import pack_for
 from .pack import pack
 from .read import read_file
-from .runtime import runtime
+from .runtime import has_frontend, runtime
 
 _MODELS = (".tflite", ".onnx")  # packed on the way
 
@@ -70,13 +71,16 @@ def _check_name(path: Path) -> None:
         raise WhitError(f"{str(path)!a}: a board cannot hold this name; rename the file")
 
 
-def whit_itself(arch: str, kernels: str = "native") -> dict[str, bytes]:
-    """The runtime, by its path on the board.
+def whit_itself(
+    arch: str, kernels: str = "native", own: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, bytes]:
+    """The runtime for the user's files `own`, by its path on the board.
 
     Raises:
         WhitError: there are no kernels for the architecture.
     """
-    return {f"lib/{path}": data for path, data in runtime(arch, kernels).items()}
+    audio = any(path.lower().endswith(".whit") and has_frontend(data) for path, data in own.items())
+    return {f"lib/{path}": data for path, data in runtime(arch, kernels, audio).items()}
 
 
 def contents(

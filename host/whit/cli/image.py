@@ -52,9 +52,10 @@ def _image(a: Arguments) -> int:
     if a.source.is_dir() and a.source.resolve() in a.output.resolve().parents:
         raise WhitError(f"{a.output}: lies in the folder that goes into the image; write it somewhere else")
     files.keep(a.output, a.source)
-    ours = image.whit_itself(arch, a.kernels)
+    own = image.collect(a.source)
+    ours = image.whit_itself(arch, a.kernels, own)
     # In a ROMFS the weights are used where they lie.
-    there = image.contents(image.collect(a.source), ours, known if a.fs == "littlefs" else None, a.kernels)
+    there = image.contents(own, ours, known if a.fs == "littlefs" else None, a.kernels)
     table = facts()
     if a.fs == "romfs":
         data = image.romfs(there)

@@ -10,11 +10,8 @@
 from array import array
 from struct import pack_into, unpack_from
 
-from micropython import const
 
 from . import forget
-
-_ESTIMATES = const(1028)  # in the state, behind u16 left, u16 at and the points of the FFT
 
 
 class Frontend:
@@ -35,10 +32,11 @@ class Frontend:
         try:
             self._section, (self.rate, self.window, self.step, self.channels) = frontend.section(m)
             self.kernels, self._feed = frontend.select(kernels)
+            state = frontend.ESTIMATES + 4 * self.channels + 2 * self.window
         finally:
             frontend = None
             forget("frontend")
-        self._state = bytearray(_ESTIMATES + 4 * self.channels + 2 * self.window)
+        self._state = bytearray(state)  # as device/kernels/audio/frontend.h has it
         self.features = array("H", bytes(2 * self.channels))
         self.data = bytearray(self.channels)
         self.reset()
@@ -64,7 +62,8 @@ class Frontend:
     def reset(self):
         """Forget all samples, and the estimates of noise that they led to."""
         state = self._state
-        for i in range(_ESTIMATES, _ESTIMATES + 4 * self.channels):
+        end = len(state) - 2 * self.window
+        for i in range(end - 4 * self.channels, end):
             state[i] = 0
         pack_into("<HH", state, 0, self.window, 0)
         self.ready = False

@@ -10,6 +10,7 @@ from .kernelset import arch
 # shift, log shift, correction bits, flags; of the input: shift, multiplier, rounding, limit. Then the tables.
 HEADER = "<I8H6B3H"
 HEADER_BYTES = 32
+ESTIMATES = 1028  # bytes of the state before them: u16 left, u16 at, and the points of the FFT
 GAIN, LOGARITHM, UNSIGNED = 1, 2, 4  # flags
 
 

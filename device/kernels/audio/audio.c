@@ -77,8 +77,9 @@ INLINE uintptr_t take(const section *p, state *s, int16_t *ring, const uint8_t *
     }
     s->left -= n;
     unsigned at = s->at;
+    int even = !((uintptr_t)samples & 1);
     for (uintptr_t i = 0; i < n; i++, samples += 2) {
-        ring[at] = samples[0] | samples[1] << 8; // they may lie anywhere
+        ring[at] = even ? *(const int16_t *)samples : samples[0] | samples[1] << 8;
         if (++at == p->window) {
             at = 0;
         }

@@ -14,6 +14,8 @@ SECTION = "<HHII"  # id, reserved (0), offset from the start of the file, bytes 
 SECTION_BYTES = 12
 
 TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST, PAGES = 1, 2, 3, 4, 5, 6
+FRONTEND, DETECTION = 8, 9
+DETECTION_RECORD = "<HHIIHH"
 REQUIRED = 0x8000  # a reader refuses a section it does not know if its id has this bit, and skips it otherwise
 
 # arena offset, elements, scale, zero point, kind, dtype, rank, name bytes; then u32[rank] shape, name, padding to 4

@@ -96,7 +96,8 @@ def prepare(
         found = ((packed.blob, need) for packed, need in packings(data, source.name, facts.arch, kernels, labels))
     blob, need = _choose(link, facts, path, found)
     _check_heap(link, source, blob, need, facts)
-    files = {} if update else {facts.lib + path: content for path, content in runtime(facts.arch, kernels).items()}
+    ours = {} if update else runtime(facts.arch, kernels, describe(blob)["sections"])
+    files = {facts.lib + path: content for path, content in ours.items()}
     files[path] = blob
     if not update:
         _check_imports(link, facts)

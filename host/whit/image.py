@@ -7,7 +7,7 @@ with a partition for it. Equal input gives equal bytes.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext, lfs
@@ -70,13 +70,13 @@ def _check_name(path: Path) -> None:
         raise WhitError(f"{str(path)!a}: a board cannot hold this name; rename the file")
 
 
-def whit_itself(arch: str, kernels: str = "native") -> dict[str, bytes]:
-    """The runtime, by its path on the board.
+def whit_itself(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:
+    """The runtime, by its path on the board; arguments as for runtime().
 
     Raises:
         WhitError: there are no kernels for the architecture.
     """
-    return {f"lib/{path}": data for path, data in runtime(arch, kernels).items()}
+    return {f"lib/{path}": data for path, data in runtime(arch, kernels, sections).items()}
 
 
 def contents(

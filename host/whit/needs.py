@@ -75,7 +75,7 @@ def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") 
         WhitError: a file that a board would refuse, or no kernels for the architecture.
     """
     about = describe(data, name)
-    files = runtime(arch, kernels)
+    files = runtime(arch, kernels, about["sections"])
     arena, page, resident = about["arena_bytes"], about["page_bytes"], about["resident_bytes"]
     blocks = {IN_RAM: [len(data), arena], IN_PLACE: [arena]}
     if page:

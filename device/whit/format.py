@@ -14,6 +14,7 @@ SECTION = "<HHII"  # id, reserved (0), offset from the start of the file, bytes 
 SECTION_BYTES = 12
 
 TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST, PAGES = 1, 2, 3, 4, 5, 6
+FRONTEND, DETECTION = 8, 9
 STATE = 0x8007  # required: without it a model of several runs would give other answers
 REQUIRED = 0x8000  # a reader refuses a section it does not know if its id has this bit, and skips it otherwise
 

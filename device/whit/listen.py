@@ -13,11 +13,11 @@ from time import sleep_ms, ticks_diff, ticks_us
 
 from . import load as _load
 from .audio import Frontend
+from .format import DETECTION
 from .model import _ALL
 
-_DETECTION = 9  # the section
-# window in runs, new frames in each, a bit for each output that is listened for, threshold, refractory ms, reserved (0)
-_DETECTION_RECORD = "<HHIIHH"
+# DETECTION: window in runs, new frames in each, a bit for each output that is listened for, threshold, refractory ms, reserved (0)
+_RECORD = "<HHIIHH"
 _SECOND_US = 1000000
 
 
@@ -44,11 +44,11 @@ class Listener:
         if isinstance(model, str):
             model = _load(model, arena, kernels)
         self.model = m = model
-        section = m.section(_DETECTION)
+        section = m.section(DETECTION)
         if section is None:
             raise ValueError(m.name + " has no words to listen for; pack it with the JSON of a wake word")
         self.frontend = fe = Frontend(m, kernels)
-        window, every, classes, threshold, refractory_ms, _ = struct.unpack_from(_DETECTION_RECORD, section)
+        window, every, classes, threshold, refractory_ms, _ = struct.unpack_from(_RECORD, section)
         x, y = m.inputs[0], m.outputs[0]
         labels = m.labels
         self._classes = [i for i in range(32) if classes >> i & 1]

@@ -16,7 +16,8 @@ from .audio import Frontend
 from .format import DETECTION
 from .model import _ALL
 
-# DETECTION: window in runs, new frames in each, a bit for each output that is listened for, threshold, refractory ms, reserved (0)
+# DETECTION: window in runs, new frames in each, a bit for each output that is listened for, threshold, refractory time
+# in ms, reserved (0)
 _RECORD = "<HHIIHH"
 _SECOND_US = 1000000
 

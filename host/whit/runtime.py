@@ -17,7 +17,7 @@ ABI = (6, 3)  # of native code in .mpy files, since MicroPython 1.23
 
 
 # What a board needs only for models whose file has a section: the start of a path -> the section.
-_ONLY_FOR = {"whit/state.": blob.STATE}
+_ONLY_FOR = {"whit/state.": blob.STATE, "whit/listen.": blob.DETECTION}
 
 
 def runtime(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ def check(name, view, size=None, crc=None):
 
     if len(view) < blob.HEADER_BYTES or bytes(view[:4]) != blob.MAGIC:
         fail("is not a .whit file; make one with: whit pack MODEL.tflite")
-    _, expected, major, minor, count, length, arena_bytes, page_bytes = struct.unpack_from(blob.HEADER, view, 0)
+    _, wanted, major, minor, count, length, arena_bytes, page_bytes = struct.unpack_from(blob.HEADER, view, 0)
     paged = size is not None
     if not paged:
         size = len(view)
@@ -38,10 +38,13 @@ def check(name, view, size=None, crc=None):
             )
         )
     if size != length:
-        fail("is %s: %d bytes, its header says %d; copy it again" % (_cut(size, length), size, length))
+        fail(
+            "is %s: %d bytes, its header says %d; copy it again"
+            % ("truncated" if size < length else "too long", size, length)
+        )
     if crc is None:
         crc = crc32(view[blob.CRC_FROM :])
-    if crc & 0xFFFFFFFF != expected:
+    if crc & 0xFFFFFFFF != wanted:
         fail("is corrupted: the CRC32 does not match; copy it again")
     sections = {}
     for i in range(count):
@@ -76,10 +79,6 @@ def check(name, view, size=None, crc=None):
     if blob.LABELS in sections:
         _text(broken, view, *sections[blob.LABELS])
     return arena_bytes, sections, kernels, pages
-
-
-def _cut(size, length):
-    return "truncated" if size < length else "too long"
 
 
 def _text(broken, view, at, length):

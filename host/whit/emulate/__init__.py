@@ -5,6 +5,7 @@ program on the core is tools/harness; what it finds in memory is laid out here.
 """
 
 from .cores import CORES, INSTALL, Core
+from .frontend import Frame, hear
 from .run import Job, Result, run
 
-__all__ = ["CORES", "INSTALL", "Core", "Job", "Result", "run"]
+__all__ = ["CORES", "INSTALL", "Core", "Frame", "Job", "Result", "hear", "run"]

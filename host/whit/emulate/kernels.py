@@ -100,6 +100,10 @@ class Kernels(ABC):
     def calls(self, steps: bytes, buffers: Buffers, apart: bool) -> list[tuple[int, list[int]]]:
         """Function objects and their arguments that execute all steps; `apart`: in a call for each."""
 
+    @abstractmethod
+    def feed(self) -> int:
+        """The function object of the audio front end, brought into memory."""
+
     def _module(self, names: int, globals_: int, constants: Iterable[int] = (mpy.FUNCTION_TABLE,)) -> int:
         """A module's context: what its functions find the rest by."""
         objects = [self._table if kind == mpy.FUNCTION_TABLE else NONE for kind in constants]
@@ -125,6 +129,10 @@ class Native(Kernels):
         objects = buffers.steps, buffers.weights, buffers.arena
         return [(self._run, [*objects, small_int(first), small_int(last)]) for first, last in edges]
 
+    def feed(self) -> int:
+        (code,) = _read(f"whit_audio_{self.core.arch}.mpy").viper_functions()
+        return self.function(code, self._module(NONE, NONE))
+
 
 class Viper(Kernels):
     """whit_viper_ARCH/*.mpy. Without the loop of whit.viper.run over the steps, which is bytecode."""
@@ -137,6 +145,9 @@ class Viper(Kernels):
     def calls(self, steps: bytes, buffers: Buffers, apart: bool) -> list[tuple[int, list[int]]]:
         after = buffers.weights, buffers.steps, buffers.weights, buffers.arena
         return [(self._load(name)[name], [small_int(at), *after]) for at, _, name in _records(steps)]
+
+    def feed(self) -> int:
+        return self._load("audio")["feed"]
 
     def _load(self, name: str) -> dict[str, int]:
         """A module's globals, as objects in the core's memory."""

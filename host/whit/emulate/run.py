@@ -17,8 +17,8 @@ from .kernels import SETS, Buffers, Kernels
 from .memory import Block
 
 POISON = 0x55  # fills the arena: a kernel that reads what nobody wrote gives other bytes than the reference
-_CALL = struct.Struct("<9I")  # of tools/harness/harness.c
-_FRAMES = 20  # more than there are register windows
+CALL = struct.Struct("<9I")  # of tools/harness/harness.c
+FRAMES = 20  # more than there are register windows
 
 
 @dataclass(frozen=True)
@@ -132,19 +132,21 @@ class Layout:
 
     def records(self, written: bytes) -> list[Record]:
         start = self.calls - self.block.address
-        found = _CALL.iter_unpack(written[start : start + self.count * _CALL.size])
+        found = CALL.iter_unpack(written[start : start + self.count * CALL.size])
         return [Record(*fields[6:]) for fields in found]
+
+    def check(self, core: Core, written: bytes, *outputs: slice) -> None:
+        """Refuses bytes that changed elsewhere than in the arena and these outputs."""
+        expected, start = bytearray(self.block.contents()), self.calls - self.block.address
+        for same in (self.arena, *outputs, slice(start, start + self.count * CALL.size)):
+            expected[same] = written[same]
+        if written != expected:
+            raise WhitError(f"the kernels wrote outside the arena on the emulated {core.title}; report this as a bug")
 
     def result(self, job: Job, meter: Meter, written: bytes) -> Result:
         written = written or self.block.contents()
         records = self.records(written)
-        expected, start = bytearray(self.block.contents()), self.calls - self.block.address
-        for same in (self.arena, slice(start, start + self.count * _CALL.size)):
-            expected[same] = written[same]
-        if written != expected:
-            raise WhitError(
-                f"the kernels wrote outside the arena on the emulated {meter.core.title}; report this as a bug"
-            )
+        self.check(meter.core, written)
         arena, ports = written[self.arena], describe(job.blob)["outputs"]
         outputs = tuple(arena[p["offset"] : p["offset"] + prod(p["shape"])] for p in ports)
         return Result(outputs, tuple(map(meter.instructions, records)), records[-1].crc32 if records else 0)
@@ -153,14 +155,14 @@ class Layout:
 def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes, bytes]) -> Layout:
     block = Block(kernels.free.start)
     places = [block.put(job.guard + data + job.guard) + len(job.guard) for data in parts]
-    frames = _FRAMES if job.deep else 0
+    frames = FRAMES if job.deep else 0
     buffers = Buffers(*(block.put_words(at, len(x), 0, frames) for at, x in zip(places, parts, strict=True)))
     calls = kernels.calls(parts[0], buffers, job.apart)
     rows = [(f["y"], opset.written(row, f)) for row, f in opset.records(parts[0])]
     spans = [(places[2] + y, size) for y, size in rows] if len(rows) == len(calls) else [(0, 0)] * len(calls)
-    frames = number % _FRAMES if job.deep else 0
+    frames = number % FRAMES if job.deep else 0
     heads = [(function, len(args), block.put_words(*args), frames) for function, args in calls]
-    records = b"".join(_CALL.pack(*head, *span, 0, 0, 0) for head, span in zip(heads, spans, strict=True))
+    records = b"".join(CALL.pack(*head, *span, 0, 0, 0) for head, span in zip(heads, spans, strict=True))
     start = places[2] - block.address
     return Layout(block, block.put(records), len(calls), slice(start, start + len(parts[2])))
 
@@ -168,7 +170,7 @@ def _lay_out(kernels: Kernels, number: int, job: Job, parts: tuple[bytes, bytes,
 def lay_out_calls(kernels: Kernels, functions: Sequence[int]) -> Layout:
     """Calls of functions that take no arguments."""
     block = Block(kernels.free.start)
-    records = b"".join(_CALL.pack(function, *[0] * 8) for function in functions)
+    records = b"".join(CALL.pack(function, *[0] * 8) for function in functions)
     return Layout(block, block.put(records), len(functions), slice(0))
 
 

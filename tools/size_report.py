@@ -19,8 +19,8 @@ from whit.pack import pack
 from whit.simulate import interpreter, search_path
 
 # The budgets, in bytes. A module is all of its architecture's kernels together.
-# With int4 weights that of the Cortex-M4 is over 8 KB: 236 bytes for what unpacks them and leads there.
-MODULE_BYTES = {"armv6m": 10 << 10, "armv7emsp": (8 << 10) + 256}
+# That of the Cortex-M4 is over 8 KB with what unpacks int4 weights, 236 bytes, and what copies by words, 44.
+MODULE_BYTES = {"armv6m": 10 << 10, "armv7emsp": (8 << 10) + 512}
 OTHER_MODULE_BYTES = 10 << 10
 
 _HEAP = """

@@ -10,7 +10,6 @@
 from array import array
 from struct import pack_into, unpack_from
 
-
 from . import forget
 
 

@@ -18,9 +18,12 @@ def check(name, view, size=None, crc=None):
     def fail(text):
         raise ValueError(name + " " + text)
 
+    def broken(text):
+        fail("is broken: " + text + "; pack it again")
+
     if len(view) < blob.HEADER_BYTES or bytes(view[:4]) != blob.MAGIC:
         fail("is not a .whit file; make one with: whit pack MODEL.tflite")
-    _, expected, major, minor, count, length, arena_bytes, page_bytes = struct.unpack_from(blob.HEADER, view, 0)
+    _, wanted, major, minor, count, length, arena_bytes, page_bytes = struct.unpack_from(blob.HEADER, view, 0)
     paged = size is not None
     if not paged:
         size = len(view)
@@ -35,70 +38,73 @@ def check(name, view, size=None, crc=None):
             )
         )
     if size != length:
-        fail("is %s: %d bytes, its header says %d; copy it again" % (_cut(size, length), size, length))
+        fail(
+            "is %s: %d bytes, its header says %d; copy it again"
+            % ("truncated" if size < length else "too long", size, length)
+        )
     if crc is None:
         crc = crc32(view[blob.CRC_FROM :])
-    if crc & 0xFFFFFFFF != expected:
+    if crc & 0xFFFFFFFF != wanted:
         fail("is corrupted: the CRC32 does not match; copy it again")
     sections = {}
     for i in range(count):
         at = blob.HEADER_BYTES + blob.SECTION_BYTES * i
         if at + blob.SECTION_BYTES > len(view):
-            fail("is broken: its section table does not fit; pack it again")
+            broken("its section table does not fit")
         number, _, offset, length = struct.unpack_from(blob.SECTION, view, at)
         if offset % blob.ALIGN or offset + length > (size if number == blob.WEIGHTS else len(view)):
-            fail("is broken: section %d lies outside the file or behind the weights; pack it again" % number)
-        if number & blob.REQUIRED:
+            broken("section %d lies outside the file or behind the weights" % number)
+        if number & blob.REQUIRED and number != blob.STATE:
             fail("needs section %d, which this whit does not know; update whit on the board" % number)
         sections[number] = offset, length
     for number in blob.TENSORS, blob.STEPS, blob.WEIGHTS:
         if number not in sections:
-            fail("is broken: section %d is missing; pack it again" % number)
+            broken("section %d is missing" % number)
     # Also keeps offsets within small integers, and sizes within what a bytearray takes.
     for block, size in ("an arena", arena_bytes), ("a page", page_bytes if paged else 0):
         if size >> 30:
             fail("needs %s of %d bytes, more than any board has; pack it again" % (block, size))
     if blob.SELFTEST in sections and sections[blob.SELFTEST][1] != struct.calcsize(blob.SELFTEST_RECORD):
-        fail("is broken: its self-test has the wrong size; pack it again")
-    pages = _pages(fail, view, sections, page_bytes) if paged else None
+        broken("its self-test has the wrong size")
+    if paged and blob.PAGES not in sections:
+        fail("has no pages; pack it again with --page")
+    pages = _pages(broken, view, sections, page_bytes) if paged else None
     # The first of those that look at more than the table, as it changes what other sections may overlap.
-    kernels = _steps(fail, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes, pages)
-    _tensors(fail, view, sections[blob.TENSORS], arena_bytes)
+    kernels = _steps(fail, broken, view, sections[blob.STEPS], sections[blob.WEIGHTS][1], arena_bytes, pages)
+    _tensors(broken, view, sections[blob.TENSORS], arena_bytes)
+    if blob.STATE in sections:
+        from . import state
+
+        state.check(broken, view, sections[blob.STATE], arena_bytes)
     if blob.LABELS in sections:
-        _text(fail, view, *sections[blob.LABELS])
+        _text(broken, view, *sections[blob.LABELS])
     return arena_bytes, sections, kernels, pages
 
 
-def _cut(size, length):
-    return "truncated" if size < length else "too long"
-
-
-def _text(fail, view, at, length):
+def _text(broken, view, at, length):
     try:
         str(bytes(view[at : at + length]), "utf-8")
     except UnicodeError:
-        fail("is broken: a name in it is not UTF-8; pack it again")
+        broken("a name in it is not UTF-8")
 
 
-def _pages(fail, view, sections, page_bytes):
+def _pages(broken, view, sections, page_bytes):
     from array import array
 
-    if blob.PAGES not in sections:
-        fail("has no pages; pack it again with --page")
     at, length = sections[blob.PAGES]
     pages = array("I", struct.unpack_from("<%dI" % (length // 4), view, at))
     end = 0
     for i in range(0, len(pages) - 2, 3):
         start, size = pages[i + 1], pages[i + 2]
         if pages[i] <= end or start & 3 or size > page_bytes or start + size > sections[blob.WEIGHTS][1]:
-            fail("is broken: page %d is not where it can be; pack it again" % (i // 3))
+            broken("page %d is not where it can be" % (i // 3))
         end = pages[i]
     if length % blob.PAGE_BYTES or end != sections[blob.STEPS][1]:
-        fail("is broken: its pages do not cover its steps; pack it again")
+        broken("its pages do not cover its steps")
     return pages
 
 
-def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
+def _steps(fail, broken, view, section, weights_bytes, arena_bytes, pages):
     # Walk the step records: known kernels, sensible fields, every extent inside its memory. One kernel after the other,
     # as what describes the fields of all at once takes much heap.
     first, length = section
@@ -110,17 +116,17 @@ def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
     at, page = first, 0
     while at < end:
         if at + 4 > end:
-            fail("is broken: a step record does not fit; pack it again")
+            broken("a step record does not fit")
         if view[at] not in sizes:
             fail("needs kernel %d, this whit has 1-%d; update whit on the board" % (view[at], opset.KERNELS[-1][0]))
         size = sizes[view[at]]
         if view[at + 2] | view[at + 3] << 8 != size or at + size > end:
-            fail("is broken: a step of kernel %d has the wrong size; pack it again" % view[at])
+            broken("a step of kernel %d has the wrong size" % view[at])
         used.add(view[at])
         at += size
         if pages and at - first >= pages[page]:
             if at - first > pages[page]:
-                fail("is broken: page %d ends within a step; pack it again" % (page // 3))
+                broken("page %d ends within a step" % (page // 3))
             page += 3
     for row in opset.KERNELS:
         if row[0] not in used:
@@ -136,12 +142,12 @@ def _steps(fail, view, section, weights_bytes, arena_bytes, pages):
                 start = pages[page + 1]
                 stop = start + pages[page + 2]
             if view[at] == row[0]:
-                _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes)
+                _step(fail, broken, view, at, row, layout, fields, named, start, stop, arena_bytes)
             at += sizes[view[at]]
     return used
 
 
-def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
+def _step(fail, broken, view, at, row, layout, fields, named, start, stop, arena_bytes):
     # Its weights lie between `start` and `stop`.
     values = struct.unpack_from(layout, view, at)[3:]
     named["flags"] = view[at + 1]
@@ -152,7 +158,7 @@ def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
         named[fields[i][0]] = values[i]
     extents = row[3](named)
     if not extents:
-        fail("is broken: a %s step with impossible sizes; pack it again" % row[1])
+        broken("a %s step with impossible sizes" % row[1])
     for i in range(len(extents)):
         field, code = fields[i]
         least, limit = (start, stop) if code == "w" else (0, arena_bytes)
@@ -161,18 +167,18 @@ def _step(fail, view, at, row, layout, fields, named, start, stop, arena_bytes):
             or not least <= values[i] <= limit - extents[i]
             or (code != "a" and values[i] & 3)
         ):
-            fail("is broken: field %s of a %s step leads outside its memory; pack it again" % (field, row[1]))
+            broken("field %s of a %s step leads outside its memory" % (field, row[1]))
         if code == "w" and start:
             struct.pack_into("<I", view, at + 4 + 4 * i, values[i] - start)  # offsets come first in a record
 
 
-def _tensors(fail, view, section, arena_bytes):
+def _tensors(broken, view, section, arena_bytes):
     at, length = section
     end = at + length
     kinds = [0, 0]
     while at < end:
         if at + blob.TENSOR_BYTES > end:
-            fail("is broken: a tensor record does not fit; pack it again")
+            broken("a tensor record does not fit")
         offset, count, scale, zero_point, kind, dtype, rank, letters = struct.unpack_from(blob.TENSOR, view, at)
         at += blob.TENSOR_BYTES
         size = 4 * rank + letters + (-letters & 3)
@@ -184,14 +190,14 @@ def _tensors(fail, view, section, arena_bytes):
             or not count
             or offset + count > arena_bytes
         ):
-            fail("is broken: an input or output has impossible values; pack it again")
+            broken("an input or output has impossible values")
         elements = 1
         for i in range(rank):
             elements *= struct.unpack_from("<I", view, at + 4 * i)[0]
         if elements != count:
-            fail("is broken: the shape of an input or output does not match its size; pack it again")
-        _text(fail, view, at + 4 * rank, letters)
+            broken("the shape of an input or output does not match its size")
+        _text(broken, view, at + 4 * rank, letters)
         kinds[kind] += 1
         at += size
     if not kinds[0] or not kinds[1]:
-        fail("is broken: it has no input or no output; pack it again")
+        broken("it has no input or no output")

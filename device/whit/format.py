@@ -3,7 +3,7 @@
 import struct
 
 MAGIC = b"WHIT"
-VERSION = (2, 0)  # a reader takes this major version and those before; a new minor only adds what may be skipped
+VERSION = (2, 1)  # a reader takes this major version and those before; a new minor only adds what may be skipped
 ALIGN = 16  # sections, and the arrays in WEIGHTS, start at multiples of this
 
 # magic, CRC32 of all bytes from CRC_FROM on, major, minor, section count, file bytes, arena bytes, largest page's bytes
@@ -15,6 +15,7 @@ SECTION_BYTES = 12
 
 TENSORS, STEPS, WEIGHTS, LABELS, SELFTEST, PAGES = 1, 2, 3, 4, 5, 6
 FRONTEND, DETECTION = 8, 9
+STATE = 0x8007  # required: without it a model of several runs would give other answers
 REQUIRED = 0x8000  # a reader refuses a section it does not know if its id has this bit, and skips it otherwise
 
 # arena offset, elements, scale, zero point, kind, dtype, rank, name bytes; then u32[rank] shape, name, padding to 4

@@ -16,9 +16,9 @@ GAIN, LOGARITHM, UNSIGNED = 1, 2, 4  # flags
 
 def section(m):
     # A Model or a buffer -> (its section, aligned to 4, (rate, window, step, channels))
-    if hasattr(m, "inputs"):
+    if hasattr(m, "section"):
         name = m.name
-        view = m._section(blob.FRONTEND) if blob.FRONTEND in m._sections else None
+        view = m.section(blob.FRONTEND)
         if view is None:
             raise ValueError(name + " has no front end; pack it again with the JSON of its wake word")
     else:

@@ -45,12 +45,12 @@ class Model:
             self._set.prepare(used)
         self._view = view
         self._sections = sections
-        self._steps = self._section(blob.STEPS)
+        self._steps = self.section(blob.STEPS)
         self._pager = pager
         if pager:
             pager.kernels = self._set
             self._set = pager
-        self._weights = pager.buffer if pager else self._section(blob.WEIGHTS)
+        self._weights = pager.buffer if pager else self.section(blob.WEIGHTS)
         self._arena = _arena(name, view, arena, arena_bytes)
         self._end = len(self._steps)
         self.arena_bytes = arena_bytes
@@ -58,10 +58,21 @@ class Model:
         self.outputs = []
         for kind, *fields in blob.tensors(view, *sections[blob.TENSORS]):
             (self.inputs if kind == blob.INPUT else self.outputs).append(Tensor(self._arena, *fields))
+        self.reset()
 
-    def _section(self, number):
-        at, length = self._sections[number]
-        return self._view[at : at + length]
+    def reset(self):
+        """Put back what a streaming model keeps between runs to what it was at load; others keep nothing."""
+        records = self.section(blob.STATE)
+        if records:
+            from . import state
+
+            state.write(records, memoryview(self._arena))
+
+    def section(self, number):
+        """The bytes of a section of the file, a memoryview; None where it has none."""
+        if number in self._sections:
+            at, length = self._sections[number]
+            return self._view[at : at + length]
 
     @property
     def pages(self):
@@ -74,9 +85,8 @@ class Model:
     @property
     def labels(self):
         """The class names that came with the model, a list of str; empty if there are none."""
-        if blob.LABELS not in self._sections:
-            return []
-        return str(bytes(self._section(blob.LABELS)), "utf-8").split("\n")
+        names = self.section(blob.LABELS)
+        return str(bytes(names), "utf-8").split("\n") if names else []
 
     def run(self, x=None, y=None):
         """Run once on quantized values, allocating nothing.
@@ -196,12 +206,16 @@ class Model:
         print("  steps: " + ", ".join(["%d %s" % (counts[name], name) for name in counts]))
 
     def selftest(self):
-        """Run the golden vector of the file: True if every step writes what the PC computed."""
+        """Run the golden vector of the file: True if every step writes what the PC computed.
+
+        Of a streaming model it is a first run, and the model is as it was at load before and after it.
+        """
         if blob.SELFTEST not in self._sections:
             raise ValueError(self.name + " has no self-test; pack it again")
         from binascii import crc32
 
-        seed, _, golden = struct.unpack_from(blob.SELFTEST_RECORD, self._section(blob.SELFTEST), 0)
+        self.reset()
+        seed, _, golden = struct.unpack_from(blob.SELFTEST_RECORD, self.section(blob.SELFTEST), 0)
         for t in self.inputs:
             seed = blob.noise(seed, t.data)
         from . import forget, opset
@@ -215,6 +229,7 @@ class Model:
             crc = crc32(arena[at : at + opset.written(row, fields)], crc)  # of a copy, which may leave gaps, nothing
         opset = row = None
         forget("opset")
+        self.reset()
         return crc & 0xFFFFFFFF == golden
 
 

@@ -17,7 +17,7 @@ from .errors import WhitError
 from .inspect import describe
 from .link import BoardError, Facts, Link
 from .needs import IN_PLACE, IN_RAM, PAGED, Needs, needs, packings
-from .runtime import ABI, ARCHES, has_frontend, runtime
+from .runtime import ABI, ARCHES, runtime
 
 _PART, _NEW = ".part", ".new"  # a file that is being written, and a model that whit.store is to take
 _STEADY_BYTES = 4 << 10  # of heap: a better choice that fits by less is none, as it would not fit the next time
@@ -96,7 +96,7 @@ def prepare(
         found = ((packed.blob, need) for packed, need in packings(data, source.name, facts.arch, kernels, labels))
     blob, need = _choose(link, facts, path, found)
     _check_heap(link, source, blob, need, facts)
-    ours = {} if update else runtime(facts.arch, kernels, has_frontend(blob))
+    ours = {} if update else runtime(facts.arch, kernels, describe(blob)["sections"])
     files = {facts.lib + path: content for path, content in ours.items()}
     files[path] = blob
     if not update:
@@ -197,7 +197,7 @@ def _check_imports(link: Link, facts: Facts) -> None:
 
 
 def _leftovers(link: Link, facts: Facts) -> tuple[str, ...]:
-    ours = {facts.lib + path for kernels in ("native", "viper") for path in runtime(facts.arch, kernels, True)}
+    ours = {facts.lib + path for kernels in ("native", "viper") for path in runtime(facts.arch, kernels)}
     models = [facts.root + name for name in link.names(facts.root) if name.endswith(".whit" + _PART)]
     return tuple(link.sizes([*models, *(path + _PART for path in sorted(ours))]))
 

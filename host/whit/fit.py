@@ -82,9 +82,8 @@ def fit(data: bytes, name: str, board: Board, kernels: str = "native") -> Fit:
     in_place = next(n for n in needs(blob, board.arch, kernels, name) if n.weights == IN_PLACE)
     need, lacking = needs_on(board, blob, name, kernels)
     paged = need.weights == PAGED
-    flash = littlefs_bytes(
-        {"model.whit": blob, **whit_itself(board.arch, kernels, {"model.whit": blob})}, board.block_size
-    )
+    ours = whit_itself(board.arch, kernels, about["sections"])
+    flash = littlefs_bytes({"model.whit": blob, **ours}, board.block_size)
     why_not = _why_not(need, lacking, board, flash, can_be_paged=not packed and not about["pages"])
     return Fit(
         board=board.name,

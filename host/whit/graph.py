@@ -78,6 +78,18 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """What a network keeps from one run to the next.
+
+    READ_VARIABLE and ASSIGN_VARIABLE name it by `tensor`, the index of a tensor of the type "resource". `initial` is
+    what it holds before the first run, None for its zero point.
+    """
+
+    tensor: int
+    initial: np.ndarray | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Graph:
     """A network. Operators stand in an order in which they can run.
 
@@ -94,6 +106,7 @@ class Graph:
     labels: tuple[str, ...] = ()
     input_axes: tuple[tuple[int, ...], ...] = ()
     output_axes: tuple[tuple[int, ...], ...] = ()
+    variables: tuple[Variable, ...] = ()
 
 
 def affine(scale: float, zero_point: int = 0) -> Quantization:

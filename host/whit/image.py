@@ -7,9 +7,8 @@ with a partition for it. Equal input gives equal bytes.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from types import MappingProxyType
 
 from littlefs import LittleFS, LittleFSError, UserContext, lfs
 
@@ -19,7 +18,7 @@ from .inspect import describe
 from .needs import pack_for
 from .pack import pack
 from .read import read_file
-from .runtime import has_frontend, runtime
+from .runtime import runtime
 
 _MODELS = (".tflite", ".onnx")  # packed on the way
 
@@ -71,16 +70,13 @@ def _check_name(path: Path) -> None:
         raise WhitError(f"{str(path)!a}: a board cannot hold this name; rename the file")
 
 
-def whit_itself(
-    arch: str, kernels: str = "native", own: Mapping[str, bytes] = MappingProxyType({})
-) -> dict[str, bytes]:
-    """The runtime for the user's files `own`, by its path on the board.
+def whit_itself(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:
+    """The runtime, by its path on the board; arguments as for runtime().
 
     Raises:
         WhitError: there are no kernels for the architecture.
     """
-    audio = any(path.lower().endswith(".whit") and has_frontend(data) for path, data in own.items())
-    return {f"lib/{path}": data for path, data in runtime(arch, kernels, audio).items()}
+    return {f"lib/{path}": data for path, data in runtime(arch, kernels, sections).items()}
 
 
 def contents(

@@ -34,6 +34,7 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
     pages = length // blob.PAGE_BYTES
     sizes = [struct.unpack_from(blob.PAGE, data, at + i * blob.PAGE_BYTES)[2] for i in range(pages)]
     return {
+        "sections": sorted(sections),
         "format": "{}.{}".format(*struct.unpack_from("<BB", data, 8)),
         "blob_bytes": len(data),
         "weights_bytes": sections[blob.WEIGHTS][1],

@@ -35,19 +35,30 @@ class Need:
         return self.alive - self.overlap + self.scratch
 
 
+def before(program: Program) -> set[int]:
+    """The buffers that hold something before the first step."""
+    return {p.buffer for p in program.inputs} | {state.buffer for state in program.states}
+
+
+def after(program: Program) -> set[int]:
+    """The buffers that are used behind the last step."""
+    return {p.buffer for p in program.outputs} | {state.buffer for state in program.states}
+
+
 def lifetimes(program: Program) -> list[Life]:
-    """Of each buffer. Inputs live from before the first step to their last reader, outputs until the end."""
-    count = len(program.buffers)
+    """Of each buffer. Inputs live from before the first step to their last reader, outputs to the end, states for
+    all the time."""
+    count, held = len(program.buffers), before(program)
     first, last = [len(program.steps)] * count, [-1] * count
     for i, step in enumerate(program.steps):
         for name, place in step.arena.items():
             first[place.buffer] = min(first[place.buffer], i)
             last[place.buffer] = max(last[place.buffer], i)
-            assert name == WRITTEN or first[place.buffer] < i or any(p.buffer == place.buffer for p in program.inputs)
-    for port in program.inputs:
-        first[port.buffer] = -1
-    for port in program.outputs:
-        last[port.buffer] = len(program.steps)
+            assert name == WRITTEN or first[place.buffer] < i or place.buffer in held
+    for buffer in held:
+        first[buffer] = -1
+    for buffer in after(program):
+        last[buffer] = len(program.steps)
     return [Life(*life) for life in zip(first, last, strict=True)]
 
 
@@ -113,9 +124,8 @@ def needs(program: Program, lives: list[Life]) -> list[Need]:
 
 
 def least_bytes(program: Program, steps: Collection[Need]) -> int:
-    """No plan takes less: the largest need of a step, or of the inputs before them and the outputs behind them."""
-    edges = ({p.buffer for p in ports} for ports in (program.inputs, program.outputs))
-    ends = [sum(aligned(program.buffers[b]) for b in buffers) for buffers in edges]
+    """No plan takes less: the largest need of a step, or of what is alive before the first or behind the last."""
+    ends = [sum(aligned(program.buffers[b]) for b in buffers) for buffers in (before(program), after(program))]
     return max(blob.ALIGN, *ends, *(step.bytes for step in steps))
 
 

@@ -75,7 +75,7 @@ def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") 
         WhitError: a file that a board would refuse, or no kernels for the architecture.
     """
     about = describe(data, name)
-    files = runtime(arch, kernels)
+    files = runtime(arch, kernels, about["sections"])
     arena, page, resident = about["arena_bytes"], about["page_bytes"], about["resident_bytes"]
     blocks = {IN_RAM: [len(data), arena], IN_PLACE: [arena]}
     if page:
@@ -160,11 +160,12 @@ _pack = lru_cache(maxsize=8)(pack)  # one board after the other asks for the sam
 
 
 def _code_bytes(files: dict[str, bytes], used: list[str]) -> int:
-    """Machine code runs from RAM: the native module, or the viper kernels of the model."""
-    stems = {*used, "requantize"}
+    """Machine code runs from RAM: the native modules, or the viper kernels of the model. Those of a front end are
+    among the files only for a model that has one."""
+    stems = {*used, "requantize", "audio"}
     return sum(
         len(data)
         for path, data in files.items()
-        if path.startswith("whit_native_")
+        if path.startswith(("whit_native_", "whit_audio_"))
         or (path.startswith("whit_viper_") and path.rsplit("/", 1)[1].removesuffix(".mpy") in stems)
     )

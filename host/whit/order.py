@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import replace
 
-from .lifetimes import least_bytes, lifetimes, need, needs
+from .lifetimes import after, before, least_bytes, lifetimes, need, needs
 from .program import WRITTEN, Program, Step
 
 _MOST_STATES = 5_000  # sets of steps that may have run; graphs of a few branches have hundreds
@@ -66,8 +66,7 @@ class _Peaks:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.inputs = {port.buffer for port in program.inputs}
-        self.outputs = {port.buffer for port in program.outputs}
+        self.inputs, self.outputs = before(program), after(program)
         count = len(program.buffers)
         self.users = [0] * count  # as bits
         for i, step in enumerate(program.steps):

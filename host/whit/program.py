@@ -69,6 +69,15 @@ class Port:
     scale: float
     zero_point: int
     buffer: int
+    offset: int = 0  # in the buffer
+
+
+@dataclass(frozen=True)
+class State:
+    """A buffer that stays from one run to the next; `initial` is what its first bytes hold before the first one."""
+
+    buffer: int
+    initial: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,7 @@ class Program:
     outputs: tuple[Port, ...]
     labels: tuple[str, ...]
     page_bytes: int = 0
+    states: tuple[State, ...] = ()
 
     def with_labels(self, labels: tuple[str, ...]) -> Program:
         return replace(self, labels=labels)

@@ -15,7 +15,8 @@ import tflite
 
 from .errors import WhitError
 from .graph import Graph, Operator, Quantization, Tensor
-from .tflite_schema import AXES_NAME, DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS
+from .tflite_schema import AXES_NAME, DTYPES, FILE_IDENTIFIER, METADATA_NAME, OPERATORS, OPTIONS, RESOURCE
+from .tflite_variables import read_variables
 
 # What the flatbuffer accessors raise when an offset leads out of the file.
 _BROKEN = (
@@ -40,7 +41,7 @@ def read_tflite(data: bytes, name: str) -> Graph:
         name: what messages call the model, usually the file's name.
 
     Raises:
-        WhitError: not a TFLite file, truncated, corrupted, or with more than one subgraph.
+        WhitError: not a TFLite file, truncated, corrupted, or with subgraphs for more than to set variables.
     """
     if len(data) < 8 or data[4:8] != FILE_IDENTIFIER:
         found = "an empty file" if not data else f"{data[4:8]!r} at byte 4"
@@ -56,14 +57,11 @@ def read_tflite(data: bytes, name: str) -> Graph:
 
 def _read(data: bytes, name: str) -> Graph:
     model = tflite.Model.GetRootAsModel(data, 0)
-    if model.SubgraphsLength() != 1:
-        raise WhitError(
-            f"{name}: {model.SubgraphsLength()} subgraphs are not supported (1 only); "
-            "export the model without control flow or variables"
-        )
-    sub = model.Subgraphs(0)
-    tensors = tuple(_tensor(model, sub.Tensors(i), i) for i in range(sub.TensorsLength()))
-    operators = tuple(_operator(model, sub.Operators(i), len(tensors)) for i in range(sub.OperatorsLength()))
+    parts = [_part(model, model.Subgraphs(i)) for i in range(model.SubgraphsLength())]
+    if not parts:
+        raise ValueError("no subgraph")
+    sub, tensors = model.Subgraphs(0), parts[0][0]
+    operators, variables = read_variables(model, parts, name)
     inputs = _indices(sub.Inputs, sub.InputsLength(), len(tensors))
     outputs = _indices(sub.Outputs, sub.OutputsLength(), len(tensors))
     if not inputs or not outputs:
@@ -73,7 +71,16 @@ def _read(data: bytes, name: str) -> Graph:
         _axes(axes.get(key, ()), [tensors[i] for i in ports])
         for key, ports in (("inputs", inputs), ("outputs", outputs))
     )
-    return Graph(name, tensors, operators, inputs, outputs, _labels(data, model), input_axes, output_axes)
+    labels = _labels(data, model)
+    return Graph(
+        name, tensors, tuple(operators), inputs, outputs, labels, input_axes, output_axes, variables=tuple(variables)
+    )
+
+
+def _part(model: tflite.Model, sub: tflite.SubGraph) -> tuple[tuple[Tensor, ...], tuple[Operator, ...]]:
+    """The tensors and operators of a subgraph."""
+    tensors = tuple(_tensor(model, sub.Tensors(i), i) for i in range(sub.TensorsLength()))
+    return tensors, tuple(_operator(model, sub.Operators(i), len(tensors)) for i in range(sub.OperatorsLength()))
 
 
 def _axes(found: list[list[int]], ports: list[Tensor]) -> tuple[tuple[int, ...], ...]:
@@ -109,7 +116,7 @@ def _tensor(model: tflite.Model, t: tflite.Tensor, index: int) -> Tensor:
     dtype = DTYPES.get(t.Type(), f"type {t.Type()}")
     raw = model.Buffers(t.Buffer()).DataAsNumpy()
     values: np.ndarray | None = None
-    if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values():
+    if isinstance(raw, np.ndarray) and raw.size and dtype in DTYPES.values() and dtype != RESOURCE:
         count = int(np.prod(shape, dtype=np.int64))
         wanted = (count + 1) // 2 if dtype == "int4" else count * np.dtype(dtype).itemsize
         if raw.size != wanted:

@@ -6,6 +6,7 @@ self-test vector from it. Exact, not fast: products of int8 stay exact in the fl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,22 +16,35 @@ from . import layout
 from .device import opset
 from .program import WRITTEN, Program, Step
 
+Memory = list[np.ndarray]  # of each buffer
+
+
+def memory_of(program: Program) -> Memory:
+    """What the buffers hold before the first run."""
+    memory = [np.zeros(size, np.int8) for size in program.buffers]
+    for state in program.states:
+        memory[state.buffer][: len(state.initial)] = np.frombuffer(state.initial, np.int8)
+    return memory
+
 
 def run(
     program: Program,
     inputs: Sequence[np.ndarray],
     after: Callable[[Step, np.ndarray], None] = lambda step, written: None,
+    memory: Memory | None = None,
 ) -> list[np.ndarray]:
     """Run the program once on quantized inputs, in the order and the dtypes of program.inputs.
 
-    `after` is called with each step and the bytes it may have written, before the next one runs.
+    `after` is called with each step and the bytes it may have written, before the next one runs. `memory` is what
+    memory_of() gave, for several runs of a program with states; a run is its first without.
 
     Returns:
         one array per output, in the port's dtype and shape.
     """
-    memory = [np.zeros(size, np.int8) for size in program.buffers]
+    memory = memory_of(program) if memory is None else memory
     for port, values in zip(program.inputs, inputs, strict=True):
-        memory[port.buffer][:] = np.frombuffer(np.ascontiguousarray(values, port.dtype).tobytes(), np.int8)
+        data = np.frombuffer(np.ascontiguousarray(values, port.dtype).tobytes(), np.int8)
+        memory[port.buffer][port.offset : port.offset + data.size] = data
     for step in program.steps:
         extents = step.extents()
         arrays = {
@@ -42,7 +56,7 @@ def run(
             arrays[WRITTEN][:] = result.astype(np.int8).reshape(-1)
         after(step, arrays[WRITTEN])
     return [
-        np.frombuffer(memory[p.buffer][: int(np.prod(p.shape))].tobytes(), p.dtype).reshape(p.shape)
+        np.frombuffer(memory[p.buffer][p.offset :][: math.prod(p.shape)].tobytes(), p.dtype).reshape(p.shape)
         for p in program.outputs
     ]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import whit.prebuilt
 
-from .device import check
-from .device import format as blob_format
+from .device import format as blob
 from .errors import WhitError
 
 PREBUILT = Path(whit.prebuilt.__file__).parent
@@ -16,24 +16,24 @@ ARCHES = tuple(sorted(path.stem for path in PREBUILT.glob("*.json")))
 ABI = (6, 3)  # of native code in .mpy files, since MicroPython 1.23
 
 
-_AUDIO = ("whit/audio.", "whit/frontend.", "whit/listen.", "whit_audio_")
+# What a board needs only for models whose file has a section: the start of a path -> the section.
+_ONLY_FOR = {
+    "whit/state.": blob.STATE,
+    "whit/audio.": blob.FRONTEND,
+    "whit/frontend.": blob.FRONTEND,
+    "whit/listen.": blob.FRONTEND,
+    "whit_audio_": blob.FRONTEND,
+    **{f"whit_viper_{arch}/audio.": blob.FRONTEND for arch in ARCHES},
+}
 
 
-def has_frontend(data: bytes) -> bool:
-    """Whether a .whit file comes with an audio front end; False for a file that a board would refuse."""
-    try:
-        return blob_format.FRONTEND in check.check("model", memoryview(data))[1]
-    except ValueError:
-        return False
-
-
-def runtime(arch: str, kernels: str = "native", audio: bool = False) -> dict[str, bytes]:
+def runtime(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:
     """The files of the runtime for an architecture, by their path below /lib of the board.
 
     Args:
         arch: as in sys.implementation._mpy, for example "armv6m"; one of ARCHES.
         kernels: "native", or "viper" for those precompiled in its place.
-        audio: with what models that have a front end take.
+        sections: of the one .whit file that it is to run; None for any file.
 
     Raises:
         WhitError: there are no kernels for it.
@@ -47,6 +47,7 @@ def runtime(arch: str, kernels: str = "native", audio: bool = False) -> dict[str
         names = [name for name in names if not name.startswith(("whit_native_", "whit_audio_"))]
         names += ["whit/viper/__init__.mpy"]
         names += [path.relative_to(PREBUILT).as_posix() for path in sorted(PREBUILT.glob(f"whit_viper_{arch}/*.mpy"))]
-    if not audio:
-        names = [name for name in names if not name.startswith(_AUDIO) and not name.endswith("/audio.mpy")]
+    if sections is not None:
+        left_out = tuple(path for path, section in _ONLY_FOR.items() if section not in sections)
+        names = [name for name in names if not name.startswith(left_out)]
     return {name: (PREBUILT / name).read_bytes() for name in names}

@@ -38,8 +38,17 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
     "MEAN": ("ReducerOptions", ("KeepDims",)),
     "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
+    "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
+    "STRIDED_SLICE": (
+        "StridedSliceOptions",
+        ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask", "Offset"),
+    ),
+    "SPLIT": ("SplitOptions", ("NumSplits",)),
+    "SPLIT_V": ("SplitVOptions", ("NumSplits",)),
+    "CALL_ONCE": ("CallOnceOptions", ("InitSubgraphIndex",)),
 }
 
+RESOURCE = "resource"  # the type of a tensor that names a variable
 DTYPES: dict[int, str] = {
     tflite.TensorType.FLOAT32: "float32",
     tflite.TensorType.FLOAT16: "float16",
@@ -50,6 +59,7 @@ DTYPES: dict[int, str] = {
     tflite.TensorType.INT8: "int8",
     tflite.TensorType.BOOL: "bool",
     tflite.TensorType.INT4: "int4",
+    tflite.TensorType.RESOURCE: RESOURCE,
 }
 
 

@@ -10,13 +10,16 @@ import numpy as np
 from . import reference
 from .device import format as blob
 from .device import opset
+from .device import state as state_section
 from .errors import WhitError
 from .page import groups
 from .plan import Plan
 from .program import ROWS, Program, Step
 
 _SELFTEST_SEED = 0x5749
-_BEFORE_INT4 = (1, 1)  # the version of a file that a reader of 1.x takes too: no step has a flag but BOUNDED
+# The versions of files that earlier readers take too: no step has a flag but BOUNDED, no section that is new.
+_BEFORE_INT4, _BEFORE_STATE = (1, 1), (2, 0)
+_SINCE_2_1 = (blob.STATE,)
 
 
 def write(program: Program, plan: Plan) -> bytes:
@@ -34,6 +37,8 @@ def write(program: Program, plan: Plan) -> bytes:
     }
     if program.labels:
         sections[blob.LABELS] = "\n".join(program.labels).encode()
+    if program.states:
+        sections[blob.STATE] = _states(program, plan)
     if program.page_bytes:
         sections[blob.PAGES] = _pages(runs, pages)
     sections[blob.WEIGHTS] = weights  # last: a board that reads them page by page keeps what is before them
@@ -47,7 +52,11 @@ def write(program: Program, plan: Plan) -> bytes:
     body += b"\0" * (-len(body) % 4)
     size = start + len(body)
     page_bytes = max([blob.ALIGN, *(stop - start for start, stop in pages)]) if program.page_bytes else 0
-    version = blob.VERSION if any(step.flags & opset.INT4 for step in program.steps) else _BEFORE_INT4
+    version = _BEFORE_INT4
+    if any(step.flags & opset.INT4 for step in program.steps):
+        version = _BEFORE_STATE
+    if any(number in sections for number in _SINCE_2_1):
+        version = blob.VERSION
     header = struct.pack(blob.HEADER, blob.MAGIC, 0, *version, len(sections), size, plan.arena_bytes, page_bytes)
     return seal(header + table + body)
 
@@ -107,6 +116,17 @@ def _steps(program: Program, plan: Plan, runs: list[list[Step]], places: list[di
     return bytes(section)
 
 
+def _states(program: Program, plan: Plan) -> bytes:
+    """A record for each state, and its values behind it unless all are the same."""
+    section = b""
+    for state in program.states:
+        same = len(set(state.initial)) == 1
+        kind, value = (state_section.FILLED, state.initial[0]) if same else (state_section.STORED, 0)
+        section += struct.pack(state_section.RECORD, plan.offsets[state.buffer], len(state.initial), kind, value)
+        section += b"" if same else state.initial + b"\0" * (-len(state.initial) % 4)
+    return section
+
+
 def _tensors(program: Program, plan: Plan) -> bytes:
     section = bytearray()
     kinds = [blob.INPUT] * len(program.inputs) + [blob.OUTPUT] * len(program.outputs)
@@ -114,7 +134,7 @@ def _tensors(program: Program, plan: Plan) -> bytes:
         name = port.name.encode()[:255].decode(errors="ignore").encode()
         section += struct.pack(
             blob.TENSOR,
-            plan.offsets[port.buffer],
+            plan.offsets[port.buffer] + port.offset,
             int(np.prod(port.shape)),
             port.scale,
             port.zero_point,
@@ -132,7 +152,7 @@ def _selftest(program: Program) -> bytes:
     seed = _SELFTEST_SEED
     inputs = []
     for port in program.inputs:
-        data = bytearray(program.buffers[port.buffer])
+        data = bytearray(int(np.prod(port.shape)))
         seed = blob.noise(seed, data)
         inputs.append(np.frombuffer(bytes(data), port.dtype).reshape(port.shape))
     crc = 0

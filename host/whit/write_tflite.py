@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import flatbuffers
 import numpy as np
@@ -23,34 +25,31 @@ _TENSOR_AXIS_LABELS = 2
 
 
 def write_tflite(graph: Graph) -> bytes:
-    """Write `graph` as a TFLite model of one subgraph; read_tflite() of the result gives the same graph.
+    """Write `graph` as a TFLite model; read_tflite() of the result gives the same graph.
+
+    It has one subgraph, and where there are variables a second one that sets them before the first run.
 
     Label names, of the first output, are named by the metadata and lie in a zip archive behind the model, which readers
     of TFLite pass over. So do they over the axes that inputs and outputs had.
     """
     b = flatbuffers.Builder(1024)
-    constants = [_stored(t) for t in graph.tensors if t.data is not None]
+    parts = [_Part(graph.tensors, (*_declared(graph), *graph.operators), graph.inputs, graph.outputs)]
+    if any(v.initial is not None for v in graph.variables):
+        parts.append(_first_values(graph))
+    constants = [_stored(t) for part in parts for t in part.tensors if t.data is not None]
     buffers = [_buffer(b, data) for data in [None, *constants]]
     numbers = iter(range(1, len(buffers)))
     metadata = []
     for name, data in _all_metadata(graph).items():
         metadata.append(_table(b, "Metadata", {"Name": b.CreateString(name), "Buffer": len(buffers)}))
         buffers.append(_buffer(b, np.frombuffer(data, np.uint8)))
-    tensors = [_tensor(b, t, next(numbers) if t.data is not None else 0) for t in graph.tensors]
-    kinds = sorted({op.kind for op in graph.operators})
-    operators = [_operator(b, op, kinds.index(op.kind)) for op in graph.operators]
-    fields = {
-        "Tensors": _offsets(b, tensors),
-        "Inputs": b.CreateNumpyVector(np.array(graph.inputs, np.int32)),
-        "Outputs": b.CreateNumpyVector(np.array(graph.outputs, np.int32)),
-        "Operators": _offsets(b, operators),
-    }
-    subgraph = _table(b, "SubGraph", fields)
+    kinds = sorted({op.kind for part in parts for op in part.operators})
+    subgraphs = [_subgraph(b, part, kinds, numbers) for part in parts]
     codes = [_code(b, kind) for kind in kinds]
     model = {
         "Version": 3,
         "OperatorCodes": _offsets(b, codes),
-        "Subgraphs": _offsets(b, [subgraph]),
+        "Subgraphs": _offsets(b, subgraphs),
         "Description": b.CreateString(graph.name),
         "Buffers": _offsets(b, buffers),
     }
@@ -58,6 +57,51 @@ def write_tflite(graph: Graph) -> bytes:
         model["Metadata"] = _offsets(b, metadata)
     b.Finish(_table(b, "Model", model), FILE_IDENTIFIER)
     return _with_labels(bytes(b.Output()), graph.labels)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A subgraph."""
+
+    tensors: Sequence[Tensor]
+    operators: Sequence[Operator]
+    inputs: Sequence[int] = ()
+    outputs: Sequence[int] = ()
+
+
+def _declared(graph: Graph) -> list[Operator]:
+    """What stands before the operators of a graph with variables."""
+    handles = [Operator("VAR_HANDLE", (), (v.tensor,)) for v in graph.variables]
+    once = [Operator("CALL_ONCE", (), (), {"InitSubgraphIndex": 1})]
+    return [*(once if any(v.initial is not None for v in graph.variables) else []), *handles]
+
+
+def _first_values(graph: Graph) -> _Part:
+    """The subgraph that sets the variables of a graph."""
+    tensors: list[Tensor] = []
+    operators = []
+    for v in graph.variables:
+        if v.initial is not None:
+            dtype = v.initial.dtype.name
+            tensors += [graph.tensors[v.tensor], Tensor(f"{len(tensors)}", v.initial.shape, dtype, None, v.initial)]
+            handle = len(tensors) - 2
+            operators += [
+                Operator("VAR_HANDLE", (), (handle,)),
+                Operator("ASSIGN_VARIABLE", (handle, handle + 1), ()),
+            ]
+    return _Part(tensors, operators)
+
+
+def _subgraph(b: flatbuffers.Builder, part: _Part, kinds: list[str], numbers: Iterator[int]) -> int:
+    tensors = [_tensor(b, t, next(numbers) if t.data is not None else 0) for t in part.tensors]
+    operators = [_operator(b, op, kinds.index(op.kind), part.tensors) for op in part.operators]
+    fields = {
+        "Tensors": _offsets(b, tensors),
+        "Inputs": b.CreateNumpyVector(np.array(part.inputs, np.int32)),
+        "Outputs": b.CreateNumpyVector(np.array(part.outputs, np.int32)),
+        "Operators": _offsets(b, operators),
+    }
+    return _table(b, "SubGraph", fields)
 
 
 def _stored(t: Tensor) -> np.ndarray:
@@ -115,7 +159,7 @@ def _quantization(b: flatbuffers.Builder, q: Quantization) -> int:
     return _table(b, "QuantizationParameters", fields)
 
 
-def _operator(b: flatbuffers.Builder, op: Operator, code: int) -> int:
+def _operator(b: flatbuffers.Builder, op: Operator, code: int, tensors: Sequence[Tensor]) -> int:
     fields = {
         "OpcodeIndex": code,
         "Inputs": b.CreateNumpyVector(np.array(op.inputs, np.int32)),
@@ -126,6 +170,10 @@ def _operator(b: flatbuffers.Builder, op: Operator, code: int) -> int:
         options = {k: float(v) if k in _FLOAT_OPTIONS else int(v) for k, v in op.options.items()}
         fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, table)
         fields["BuiltinOptions"] = _table(b, table, options)
+    if op.kind == "VAR_HANDLE":
+        table, name = "VarHandleOptions", b.CreateString(tensors[op.outputs[0]].name)
+        fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, table)
+        fields["BuiltinOptions"] = _table(b, table, {"SharedName": name})
     return _table(b, "Operator", fields)
 
 

@@ -215,7 +215,7 @@ def _uint8():
 REFUSED = {
     "unsupported_operator": (
         _one_op("COS", [(1, 4)]),
-        r"x: COS 't1': is not a supported operator; supported: ADD, AVER",
+        r"x: COS 't1': is not a supported operator; supported: ADD, ASSIGN",
     ),
     "float": (
         _one_op("ADD", [(1, 4)] * 2, dtype="float32"),

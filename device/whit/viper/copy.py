@@ -1,4 +1,5 @@
 # y[i, j, k, :] = x[i, j, k, :], a box of n0 x n1 x n2 runs of n3 bytes with a stride per dimension on each side
+# Nothing is written before what lies at the same place of x, or in front of it, has been read.
 
 from micropython import const
 
@@ -31,6 +32,12 @@ def copy(v: int, x: ptr8, steps, weights, arena):
                 x = ptr8(a + p32[_X] + i * p32[_X0] + j * p32[_X1] + k * p32[_X2])
                 y = ptr8(a + p32[_Y] + i * p32[_Y0] + j * p32[_Y1] + k * p32[_Y2])
                 v = p32[_N3]
+                if not (int(x) | int(y)) & 3:
+                    while v >= 4:
+                        ptr32(int(y))[0] = ptr32(int(x))[0]
+                        x = ptr8(int(x) + 4)
+                        y = ptr8(int(y) + 4)
+                        v -= 4
                 while v >= 4:
                     y[0] = x[0]
                     y[1] = x[1]

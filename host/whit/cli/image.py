@@ -52,10 +52,9 @@ def _image(a: Arguments) -> int:
     if a.source.is_dir() and a.source.resolve() in a.output.resolve().parents:
         raise WhitError(f"{a.output}: lies in the folder that goes into the image; write it somewhere else")
     files.keep(a.output, a.source)
-    own = image.collect(a.source)
-    ours = image.whit_itself(arch, a.kernels, own)
+    ours = image.whit_itself(arch, a.kernels)
     # In a ROMFS the weights are used where they lie.
-    there = image.contents(own, ours, known if a.fs == "littlefs" else None, a.kernels)
+    there = image.contents(image.collect(a.source), ours, known if a.fs == "littlefs" else None, a.kernels)
     table = facts()
     if a.fs == "romfs":
         data = image.romfs(there)

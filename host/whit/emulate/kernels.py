@@ -129,7 +129,6 @@ class Native(Kernels):
         objects = buffers.steps, buffers.weights, buffers.arena
         return [(self._run, [*objects, small_int(first), small_int(last)]) for first, last in edges]
 
-
     def feed(self) -> int:
         (code,) = _read(f"whit_audio_{self.core.arch}.mpy").viper_functions()
         return self.function(code, self._module(NONE, NONE))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-from ..device import check, opset
+from ..device import check, opset, state
 from ..device import format as blob_format
 from ..errors import WhitError
 from ..inspect import describe
@@ -38,11 +38,14 @@ class Job:
     guard: bytes = b""
 
     def parts(self) -> tuple[bytes, bytes, bytes]:
-        """Steps, weights, and the arena with the inputs in it."""
+        """Steps, weights, and the arena with the inputs, and what a streaming model starts with, in it."""
         arena_bytes, sections, *_ = check.check("job", memoryview(self.blob))
         places = sections[blob_format.STEPS], sections[blob_format.WEIGHTS]
         steps, weights = (self.blob[at : at + size] for at, size in places)
         arena = bytearray([POISON]) * arena_bytes
+        if blob_format.STATE in sections:
+            at, size = sections[blob_format.STATE]
+            state.write(memoryview(self.blob)[at : at + size], memoryview(arena))
         for port, data in zip(describe(self.blob)["inputs"], self.inputs, strict=True):
             arena[port["offset"] : port["offset"] + len(data)] = data
         return steps, weights, bytes(arena)

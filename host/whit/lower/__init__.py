@@ -10,7 +10,8 @@ from __future__ import annotations
 from ..graph import Graph
 from ..program import Program
 from . import elementwise, movement, pooling, weighted  # noqa: F401  each registers its operators
-from .lowering import OPERATORS, Lowering
+from .lowering import OPERATORS, OUTPUTS, Lowering
+from .variables import finish
 
 __all__ = ["lower"]
 
@@ -27,11 +28,13 @@ def lower(graph: Graph) -> Program:
         low.op = op
         if op.kind not in OPERATORS:
             raise low.error("is not a supported operator", "supported: " + ", ".join(sorted(OPERATORS)))
-        if len(op.outputs) != 1:
+        if OUTPUTS[op.kind] not in (None, len(op.outputs)):
             raise low.error(f"has {len(op.outputs)} outputs", "export the model again")
         try:
             OPERATORS[op.kind](low, op)
         except OverflowError as e:
             raise low.error(str(e), "quantize the model again with calibration data of a realistic range") from None
+    finish(low)
     outputs = tuple(low.output_port(i) for i in graph.outputs)
-    return Program(graph.name, tuple(low.buffers), tuple(low.steps), inputs, outputs, graph.labels)
+    states = tuple(low.states.values())
+    return Program(graph.name, tuple(low.buffers), tuple(low.steps), inputs, outputs, graph.labels, states=states)

@@ -9,8 +9,9 @@ import numpy as np
 from .. import fixedpoint as fp
 from ..errors import WhitError
 from ..graph import Graph, Operator, Tensor
-from ..program import Place, Port, Step
+from ..program import Place, Port, State, Step
 from .padding import Padding, paddings
+from .placing import placing
 
 _ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
 _BOUNDS = {"NONE": (None, None), "RELU": (0, None), "RELU_N1_TO_1": (-1, 1), "RELU6": (0, 6)}
@@ -20,11 +21,13 @@ _MAX_BYTES = 1 << 24  # of an activation: more than any microcontroller has
 
 Lowered = Callable[["Lowering", Operator], None]
 OPERATORS: dict[str, Lowered] = {}
+OUTPUTS: dict[str, int | None] = {}  # how many an operator has; None for any number
 
 
-def operator(*kinds: str) -> Callable[[Lowered], Lowered]:
+def operator(*kinds: str, outputs: int | None = 1) -> Callable[[Lowered], Lowered]:
     def register(function: Lowered) -> Lowered:
         OPERATORS.update(dict.fromkeys(kinds, function))
+        OUTPUTS.update(dict.fromkeys(kinds, outputs))
         return function
 
     return register
@@ -38,9 +41,13 @@ class Lowering:
         self.op: Operator | None = None
         self.buffers: list[int] = []
         self.steps: list[Step] = []
-        self.buffer_of: dict[int, int] = {}  # tensor index -> buffer
+        self.place_of: dict[int, Place] = {}  # tensor index -> where it is
         self.edge: dict[int, int] = {}  # a float tensor at the edge -> the int8 tensor that stands for it
         self.paddings = paddings(graph)  # padded tensors that are not made: their reader pads
+        self.placing = placing(graph)
+        self.reserved: dict[int, Place] = {}  # tensor index -> where it is or is going to be
+        self.states: dict[int, State] = {}  # a variable's tensor -> what the arena keeps of it
+        self.moves: list[tuple[Operator, Callable[[], None]]] = []  # behind the last operator, for the next run
 
     def error(self, problem: str, remedy: str) -> WhitError:
         where = self.graph.name
@@ -73,7 +80,7 @@ class Lowering:
         tensor = self.tensor(index)
         if tensor.data is not None:
             raise self.error(f"input '{tensor.title}' is a constant", "export the model with a variable input")
-        if index in self.buffer_of or index in self.edge:
+        if index in self.place_of or index in self.edge:
             raise self.error(f"'{tensor.title}' is an input twice", "export the model again")
         held = index
         if tensor.dtype == "float32":
@@ -89,7 +96,7 @@ class Lowering:
         self.op = None
         tensor = self.tensor(index)
         held = self.edge.get(index, index)
-        if held not in self.buffer_of:
+        if held not in self.place_of:
             raise self.error(f"output '{tensor.title}' is computed by no operator", "export the model again")
         return self._port(tensor, held)
 
@@ -101,7 +108,8 @@ class Lowering:
             self._check_quantization(t)
         if t.size != tensor.size:
             raise self.error(f"'{tensor.title}' is {tensor.shape} outside and {t.shape} inside", "export it again")
-        return Port(tensor.name, tensor.shape, t.dtype, t.scale, t.zero_point, self.buffer_of[held])
+        place = self.place_of[held]
+        return Port(tensor.name, tensor.shape, t.dtype, t.scale, t.zero_point, place.buffer, place.offset)
 
     # Tensors
 
@@ -109,19 +117,33 @@ class Lowering:
         return self.graph.tensors[index]
 
     def allocate(self, index: int) -> Place:
-        """A new buffer for the tensor."""
-        tensor = self.tensor(index)
-        if any(d < 1 for d in tensor.shape):
-            raise self.error(f"'{tensor.title}' has the shape {tensor.shape}", "export with fixed, positive sizes")
-        if tensor.size > _MAX_BYTES:
-            raise self.error(
-                f"'{tensor.title}' takes {tensor.size} bytes (at most {_MAX_BYTES})", "use a smaller input"
-            )
-        if index in self.buffer_of or tensor.data is not None:
-            raise self.error(f"'{tensor.title}' is written twice", "export the model again")
-        self.buffer_of[index] = len(self.buffers)
-        self.buffers.append(tensor.size)
-        return Place(self.buffer_of[index])
+        """Where the tensor is made: a new buffer, or its place inside another tensor."""
+        if index in self.place_of or self.tensor(index).data is not None:
+            raise self.error(f"'{self.tensor(index).title}' is written twice", "export the model again")
+        self.place_of[index] = self.reserve(index)
+        return self.place_of[index]
+
+    def reserve(self, index: int) -> Place:
+        """The memory of a tensor that is not made yet."""
+        if index not in self.reserved:
+            tensor = self.tensor(index)
+            if any(d < 1 for d in tensor.shape):
+                raise self.error(f"'{tensor.title}' has the shape {tensor.shape}", "export with fixed, positive sizes")
+            if tensor.size > _MAX_BYTES:
+                raise self.error(
+                    f"'{tensor.title}' takes {tensor.size} bytes (at most {_MAX_BYTES})", "use a smaller input"
+                )
+            if index in self.placing.inside:
+                outer, at = self.placing.inside[index]
+                place = self.reserve(outer)
+                self.reserved[index] = Place(place.buffer, place.offset + at)
+            else:
+                self.reserved[index] = self.new_buffer(tensor.size)
+        return self.reserved[index]
+
+    def new_buffer(self, size: int) -> Place:
+        self.buffers.append(size)
+        return Place(len(self.buffers) - 1)
 
     def _index(self, position: int) -> int:
         """The tensor at input `position` of the current operator, -1 where there is none."""
@@ -138,11 +160,11 @@ class Lowering:
             raise self.error(
                 f"input {position} ('{tensor.title}') is a constant", "fold it into its neighbours before export"
             )
-        if index not in self.buffer_of:
+        if index not in self.place_of:
             if tensor.dtype not in ("int8", "uint8"):
                 raise self.not_int8(tensor, self.op)
             raise self.error(f"input '{tensor.title}' is used before it is computed", "export the model again")
-        return tensor, Place(self.buffer_of[index])
+        return tensor, self.place_of[index]
 
     def activation(self, position: int, dtypes: tuple[str, ...] = ("int8",)) -> tuple[Tensor, Place]:
         """Input `position`: a quantized tensor with one scale, computed at run time."""
@@ -158,19 +180,24 @@ class Lowering:
         if padding is None:
             return *self.activation(0), None
         tensor = self.tensor(padding.source)
-        if padding.source not in self.buffer_of:
+        if padding.source not in self.place_of:
             raise self.error(f"input '{tensor.title}' is used before it is computed", "export the model again")
         self._check_quantization(tensor)
-        return tensor, Place(self.buffer_of[padding.source]), padding
+        return tensor, self.place_of[padding.source], padding
 
     def result(self, dtypes: tuple[str, ...] = ("int8",)) -> tuple[Tensor, Place]:
-        """The output of the current operator, with a buffer of its own."""
+        """The output of the current operator, and where it is made."""
         assert self.op is not None
-        tensor = self.tensor(self.op.outputs[0])
+        return self.output(0, dtypes), self.allocate(self.op.outputs[0])
+
+    def output(self, position: int, dtypes: tuple[str, ...] = ("int8",)) -> Tensor:
+        """Output `position` of the current operator, a quantized tensor with one scale."""
+        assert self.op is not None
+        tensor = self.tensor(self.op.outputs[position])
         if tensor.dtype not in dtypes:
             raise self.not_int8(tensor, self.op)
         self._check_quantization(tensor)
-        return tensor, self.allocate(self.op.outputs[0])
+        return tensor
 
     def _check_quantization(self, tensor: Tensor) -> None:
         q = tensor.quantization
@@ -223,7 +250,7 @@ class Lowering:
         flags: int = 0,
     ) -> None:
         assert self.op is not None
-        name = self.tensor(self.op.outputs[0]).name
+        name = self.tensor((*self.op.outputs, *self.op.inputs)[0]).name
         step = Step(kernel, name, {k: int(v) for k, v in values.items()}, arena, weights or {}, flags)
         extents = step.extents()
         for place_name, place in arena.items():
@@ -242,9 +269,13 @@ class Lowering:
                 f"makes {after.shape} {after.dtype} of {before.shape} {before.dtype}",
                 "the number of elements must stay; export the model with fixed sizes",
             )
-        if result in self.buffer_of:
-            raise self.error(f"'{after.title}' is written twice", "export the model again")
-        self.buffer_of[result] = place.buffer
+        self.rename(result, place)
+
+    def rename(self, index: int, place: Place) -> None:
+        """The tensor is what lies there already."""
+        if index in self.place_of:
+            raise self.error(f"'{self.tensor(index).title}' is written twice", "export the model again")
+        self.place_of[index] = place
 
     def clamp(self, output: Tensor) -> dict[str, int]:
         """lo and hi: int8's range cut by the fused activation."""

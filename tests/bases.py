@@ -47,8 +47,17 @@ def bases() -> dict[str, bytes]:
         "pad": nets.pad("pad"),
         "mean": nets.mean("mean"),
         "chain": chain(),
+        "stream": nets.frames("stream", new=2, computed=True),
+        "stored stream": nets.frames("stored stream", initial="random", front=False),
     }
     found = {name: pack(model, name).blob for name, model in models.items()}
-    for name, page_bytes in ("words", 400), ("chain", 1008), ("dense words", 128), ("strided", 96), ("dense int4", 96):
+    for name, page_bytes in (
+        ("words", 400),
+        ("chain", 1008),
+        ("dense words", 128),
+        ("strided", 96),
+        ("dense int4", 96),
+        ("stream", 256),
+    ):
         found[f"{name} by page"] = pack(models[name], name, page_bytes=page_bytes).blob
     return found

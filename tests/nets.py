@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
-from whit.graph import Graph, Operator, Quantization, Tensor, affine
+from whit.graph import Graph, Operator, Quantization, Tensor, Variable, affine
 from whit.write_tflite import write_tflite
 
 SAME, VALID = 0, 1
@@ -21,6 +21,7 @@ class Net:
     name: str
     tensors: list[Tensor] = field(default_factory=list)
     operators: list[Operator] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(zlib.crc32(self.name.encode()))
@@ -37,11 +38,22 @@ class Net:
         data = np.array(values, dtype)
         return self.tensor(data.shape, quantization, dtype, data)
 
+    def variable(self, initial=None) -> int:
+        """What is kept between runs; `initial`: int8 values, None for none."""
+        handle = self.tensor((), None, "resource", name=f"variable{len(self.variables)}")
+        self.variables.append(Variable(handle, None if initial is None else np.array(initial, np.int8)))
+        return handle
+
+    def like(self, x, shape) -> int:
+        """An activation of another shape, quantized as x is."""
+        return self.tensor(shape, self.tensors[x].quantization, self.tensors[x].dtype)
+
     def op(self, kind: str, inputs, outputs, **options) -> None:
         self.operators.append(Operator(kind, tuple(inputs), tuple(outputs), options))
 
     def graph(self, inputs, outputs) -> Graph:
-        return Graph(self.name, tuple(self.tensors), tuple(self.operators), tuple(inputs), tuple(outputs))
+        parts = (self.tensors, self.operators, inputs, outputs)
+        return Graph(self.name, *map(tuple, parts), variables=tuple(self.variables))
 
     def tflite(self, inputs, outputs) -> bytes:
         return write_tflite(self.graph(inputs, outputs))
@@ -228,3 +240,99 @@ def mixed() -> bytes:
         net.op("FULLY_CONNECTED", [x, w, net.bias(o, 100, x, w)], [y], **options)
         x = y
     return net.tflite([tensors[0]], [x])
+
+
+# Streams
+
+_MASKS = dict(BeginMask=0, EndMask=0, EllipsisMask=0, NewAxisMask=0, ShrinkAxisMask=0)
+
+
+def join(net, parts, y, axis):
+    net.op("CONCATENATION", parts, [y], Axis=axis, FusedActivationFunction=NONE)
+
+
+def cut(net, x, y, begin, end, strides=None, **masks):
+    lists = [net.constant(values) for values in (begin, end, strides or [1] * len(begin))]
+    net.op("STRIDED_SLICE", [x, *lists], [y], **_MASKS | masks)
+
+
+def over(net, x, o=3):
+    k = net.tensors[x].size
+    w = net.weights((o, k), 0, 0.01)
+    y = net.activation((1, o), 0.1, -5)
+    net.op("FULLY_CONNECTED", [x, w, net.bias(o, 300, x, w)], [y], FusedActivationFunction=NONE, WeightsFormat=0,
+           KeepNumDims=0)  # fmt: skip
+    return y
+
+
+def frames(
+    name,
+    keeps=4,
+    new=1,
+    c=3,
+    initial="zero point",
+    lead=1,
+    front=True,
+    tail=True,
+    reader="dense",
+    reshaped=False,
+    computed=False,
+    twice="",
+    seen="",
+) -> bytes:
+    """The frames of a window: what a variable keeps, and new ones behind.
+
+    lead: a dimension before that of the frames. front: the kept frames come first. tail: the last frames are kept, else
+    the first. reader: what reads the window; "late" ones stand behind the assignment. computed: the new frames are a
+    layer's output. twice: the variable is "read" or "assigned" once more. seen: what is an output as well.
+    """
+    net = Net(name)
+    shape, axis = ((1, lead, new, c), 2) if lead > 1 else ((1, new, 1, c), 1)
+
+    def of(n):
+        return (*shape[:axis], n, *shape[axis + 1 :])
+
+    x = net.activation((1, lead * new * c) if reshaped else shape, 0.05, 5)
+    frame = x
+    if reshaped:
+        frame = net.like(x, shape)
+        net.op("RESHAPE", [x, net.constant(shape)], [frame])
+    if computed:
+        before, frame = frame, net.like(frame, shape)
+        net.op("RELU", [before], [frame])
+    first = {"zero point": np.full(of(keeps), 5), "none": None}.get(initial, net.rng.integers(-128, 128, of(keeps)))
+    variable = net.variable(first)
+    kept, window, left = net.like(x, of(keeps)), net.like(x, of(keeps + new)), net.like(x, of(keeps))
+    net.op("READ_VARIABLE", [variable], [kept])
+    if twice == "read":
+        again = net.like(x, of(keeps))
+        net.op("READ_VARIABLE", [variable], [again])
+    join(net, [kept, frame] if front else [frame, kept], window, axis)
+    outputs = []
+    if reader == "late":
+        _cut_frames(net, window, left, axis, keeps, new, tail)
+        net.op("ASSIGN_VARIABLE", [variable, left], [])
+    if reader == "convolution":
+        w = net.weights((5, keeps + new, 1, c), 0, 0.01)
+        y = net.activation((1, 1, 1, 5), 0.2, 3)
+        net.op("CONV_2D", [window, w, net.bias(5, 300, x, w)], [y], Padding=VALID, StrideH=1, StrideW=1,
+               DilationHFactor=1, DilationWFactor=1, FusedActivationFunction=NONE)  # fmt: skip
+        outputs.append(y)
+    else:
+        outputs.append(over(net, window))
+    if reader != "late":
+        _cut_frames(net, window, left, axis, keeps, new, tail)
+        net.op("ASSIGN_VARIABLE", [variable, left], [])
+    if twice == "read":
+        outputs.append(over(net, again))
+    if twice == "assigned":
+        net.op("ASSIGN_VARIABLE", [variable, kept], [])
+    outputs += [{"kept": kept, "window": window, "left": left, "frame": frame}[name] for name in seen.split()]
+    return net.tflite([x], outputs)
+
+
+def _cut_frames(net, window, left, axis, keeps, new, tail):
+    shape = net.tensors[window].shape
+    begin = [new if i == axis and tail else 0 for i in range(len(shape))]
+    end = [keeps if i == axis and not tail else n for i, n in enumerate(shape)]
+    cut(net, window, left, begin, end)

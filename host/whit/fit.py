@@ -15,7 +15,7 @@ from .bench import bench
 from .boards import Board
 from .emulate import CORES, INSTALL
 from .errors import WhitError
-from .image import littlefs_bytes, whit_itself
+from .image import contents, littlefs_bytes, whit_itself
 from .inspect import describe
 from .needs import IN_PLACE, PAGED, Needs, needs, needs_on, pack_for
 
@@ -82,8 +82,7 @@ def fit(data: bytes, name: str, board: Board, kernels: str = "native") -> Fit:
     in_place = next(n for n in needs(blob, board.arch, kernels, name) if n.weights == IN_PLACE)
     need, lacking = needs_on(board, blob, name, kernels)
     paged = need.weights == PAGED
-    ours = whit_itself(board.arch, kernels, about["sections"])
-    flash = littlefs_bytes({"model.whit": blob, **ours}, board.block_size)
+    flash = littlefs_bytes(contents({"model.whit": blob}, whit_itself(board.arch, kernels)), board.block_size)
     why_not = _why_not(need, lacking, board, flash, can_be_paged=not packed and not about["pages"])
     return Fit(
         board=board.name,

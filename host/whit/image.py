@@ -7,7 +7,7 @@ with a partition for it. Equal input gives equal bytes.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from littlefs import LittleFS, LittleFSError, UserContext, lfs
@@ -18,7 +18,7 @@ from .inspect import describe
 from .needs import pack_for
 from .pack import pack
 from .read import read_file
-from .runtime import runtime
+from .runtime import needed, runtime
 
 _MODELS = (".tflite", ".onnx")  # packed on the way
 
@@ -70,19 +70,19 @@ def _check_name(path: Path) -> None:
         raise WhitError(f"{str(path)!a}: a board cannot hold this name; rename the file")
 
 
-def whit_itself(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:
-    """The runtime, by its path on the board; arguments as for runtime().
+def whit_itself(arch: str, kernels: str = "native") -> dict[str, bytes]:
+    """The runtime, by its path on the board.
 
     Raises:
         WhitError: there are no kernels for the architecture.
     """
-    return {f"lib/{path}": data for path, data in runtime(arch, kernels, sections).items()}
+    return {f"lib/{path}": data for path, data in runtime(arch, kernels).items()}
 
 
 def contents(
     own: Mapping[str, bytes], ours: Mapping[str, bytes], board: Board | None = None, kernels: str = "native"
 ) -> dict[str, bytes]:
-    """Every file of the board by its path: the user's own, with each model packed, and whit itself.
+    """Every file of the board by its path: the user's own, with each model packed, and what of whit these models need.
 
     Args:
         own: the user's files.
@@ -106,7 +106,9 @@ def contents(
         if _module(place) in modules or _module(place).split("/")[0] in packages or place in folders or below:
             raise WhitError(f"{path}: takes the place of a file of whit's own; rename it, or remove it if it is whit's")
     there = {place: _checked(path, own[path], board, kernels) for place, path in places.items()}
-    return there | dict(ours)
+    models = [describe(data, path) for path, data in there.items() if path.lower().endswith(".whit")]
+    sections = {section for about in models for section in about["sections"]}
+    return there | {path: data for path, data in ours.items() if needed(path, sections)}
 
 
 def _checked(path: str, data: bytes, board: Board | None, kernels: str) -> bytes:

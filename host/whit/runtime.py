@@ -16,15 +16,22 @@ ARCHES = tuple(sorted(path.stem for path in PREBUILT.glob("*.json")))
 ABI = (6, 3)  # of native code in .mpy files, since MicroPython 1.23
 
 
-# What a board needs only for models whose file has a section: the start of a path -> the section.
+# What a board needs only for models whose file has a section: the module -> the section.
 _ONLY_FOR = {
-    "whit/state.": blob.STATE,
-    "whit/audio.": blob.FRONTEND,
-    "whit/frontend.": blob.FRONTEND,
-    "whit/listen.": blob.FRONTEND,
-    "whit_audio_": blob.FRONTEND,
-    **{f"whit_viper_{arch}/audio.": blob.FRONTEND for arch in ARCHES},
+    "state": blob.STATE,
+    "audio": blob.FRONTEND,
+    "frontend": blob.FRONTEND,
+    "whit_audio": blob.FRONTEND,
+    "listen": blob.DETECTION,
 }
+
+
+def needed(path: str, sections: Collection[int]) -> bool:
+    """Whether a file of the runtime is of use for .whit files with these sections."""
+    module = path.rsplit("/", 1)[-1].split(".")[0]
+    for arch in ARCHES:
+        module = module.removesuffix(f"_{arch}")
+    return _ONLY_FOR.get(module, 0) in {0, *sections}
 
 
 def runtime(arch: str, kernels: str = "native", sections: Collection[int] | None = None) -> dict[str, bytes]:
@@ -48,6 +55,5 @@ def runtime(arch: str, kernels: str = "native", sections: Collection[int] | None
         names += ["whit/viper/__init__.mpy"]
         names += [path.relative_to(PREBUILT).as_posix() for path in sorted(PREBUILT.glob(f"whit_viper_{arch}/*.mpy"))]
     if sections is not None:
-        left_out = tuple(path for path, section in _ONLY_FOR.items() if section not in sections)
-        names = [name for name in names if not name.startswith(left_out)]
+        names = [name for name in names if needed(name, sections)]
     return {name: (PREBUILT / name).read_bytes() for name in names}

@@ -5,7 +5,7 @@ from binascii import crc32
 
 from whit.device import check as checker
 from whit.device import format as blob
-from whit.device import opset
+from whit.device import opset, state
 
 ARENA = 32
 FILL, LOOKUP = 10, 8
@@ -340,3 +340,33 @@ def test_names_are_checked_as_the_steps_leave_them():
             assert text in paged_refusal(view, size, crc)
         else:
             checker.check("f.whit", view, size, crc)
+
+
+def kept(offset=8, size=8, kind=0, value=5, data=b""):
+    # A record of the section STATE.
+    return struct.pack(state.RECORD, offset, size, kind, value) + data
+
+
+def test_what_is_kept_between_runs():
+    data = minimal(extra=[(blob.STATE, kept() + kept(size=3, kind=1, data=b"abc-") + kept(offset=0, size=ARENA))])
+    _, sections, _, _ = checker.check("f.whit", memoryview(data))
+    at, size = sections[blob.STATE]
+    arena = memoryview(bytearray(ARENA))
+    state.write(memoryview(data)[at : at + size - 12], arena)
+    assert bytes(arena) == bytes(8) + b"abc" + 5 * b"\x05" + bytes(16)
+
+
+def test_what_is_kept_lies_in_the_arena_and_in_its_section():
+    for records in (
+        kept(offset=ARENA - 7),
+        kept(offset=0xFFFFFFFF),
+        kept(size=0),
+        kept(size=0xFFFFFFFF),
+        kept(kind=2, data=bytes(8)),
+        kept(kind=1, data=bytes(7)),
+        kept(kind=1),
+        kept()[:-1],
+        kept() + b"\0",
+    ):
+        text = refusal(minimal(extra=[(blob.STATE, records)]))
+        assert text == "f.whit is broken: what it keeps between runs does not fit; pack it again", records

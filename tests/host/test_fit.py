@@ -197,8 +197,7 @@ def test_flash_is_enough_and_little_more(b, kernels, models):
             assert made is not None and made.used_block_count * b.block_size < estimate
         assert len(image.littlefs(there, b.block_size, estimate // b.block_size)) == estimate
     f = fit(models["digits.tflite"], "digits.tflite", b, kernels)
-    ours = image.whit_itself(b.arch, kernels, ())
-    there = image.contents({"digits.tflite": models["digits.tflite"]}, ours, b, kernels)
+    there = image.contents({"digits.tflite": models["digits.tflite"]}, image.whit_itself(b.arch, kernels), b, kernels)
     assert f.flash_bytes == image.littlefs_bytes(there, b.block_size)
     assert f.flash_left_bytes == b.block_size * b.block_count - f.flash_bytes
 

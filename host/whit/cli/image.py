@@ -78,7 +78,7 @@ def _image(a: Arguments) -> int:
                     f"{paged}use a smaller model or a board with more heap"
                 )
         table.add_row(f"/{path}", size)
-    whole = sum(map(len, ours.values()))
+    whole = sum(len(data) for path, data in there.items() if path in ours)
     table.add_row("/lib", f"{in_bytes(whole)} of whit, {a.kernels} kernels for {arch}")
     print(f"{a.output}: made from {a.source}")
     show(table)

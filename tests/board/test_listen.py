@@ -1,0 +1,549 @@
+"""whit.listen: which words, when, and what is said of a source that stalls or a board that is too slow.
+
+The front end and the model are stand-ins here, whose answers are in the sound itself (listen_stand_in.py).
+"""
+
+import random
+import socket
+import statistics
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from micropython import run
+
+STAND_IN = Path(__file__).with_name("listen_stand_in.py").read_bytes()
+
+PRELUDE = """
+import gc, sys
+from listen_stand_in import Clock, Frontend, Microphone, Model, Source, sound
+import whit.listen as listen
+from whit.listen import Listener
+
+said = []
+
+def refused(f, *args, **options):
+    try:
+        f(*args, **options)
+    except ValueError as e:
+        text = str(e)
+        assert text.count("; ") == 1 and "\\n" not in text, text
+        return text
+    assert False, "not refused"
+"""
+
+# Under asyncio, beside a task that counts its turns.
+GATHER = """
+import asyncio
+
+async def gathered(listener, most=1 << 30):
+    turns = [0]
+
+    async def other():
+        while True:
+            turns[0] += 1
+            await asyncio.sleep_ms(0)
+
+    task = asyncio.create_task(other())
+    words = []
+    async for word in listener:
+        words.append(word)
+        if len(words) == most:
+            break
+    task.cancel()
+    return words, turns[0]
+"""
+
+
+def board(script, **files):
+    return run(PRELUDE + dedent(script), {"listen_stand_in.py": STAND_IN, **files})
+
+
+def heard(answers, window, every, frames, classes, cutoff, refractory_ms, zero_point, scale):
+    """The words as microWakeWord finds them, by floats and lists: (word, end of the frame in ms) for each rising edge.
+
+    answers: q of each class, frame by frame.
+    """
+    words = []
+    recent = {k: [] for k in classes}
+    above = dict.fromkeys(classes, False)
+    last = {}
+    for number, answer in enumerate(answers, 1):
+        if number < frames or (number - frames) % every:
+            continue
+        ms = 20 + 10 * (number - 1)
+        for k in classes:
+            recent[k] = [*recent[k], (answer[k] - zero_point) * scale][-window:]
+            now = len(recent[k]) == window and statistics.mean(recent[k]) > cutoff
+            if now and not above[k] and (k not in last or ms - last[k] >= refractory_ms):
+                last[k] = ms
+                words.append(("abc"[k], ms))
+            above[k] = now
+    return words
+
+
+def detection(seed):
+    """A model's figures and a minute's worth of answers, in which words come and go."""
+    rng = random.Random(seed)
+    uint8 = seed % 2
+    low = 0 if uint8 else -128
+    case = dict(
+        window=rng.choice([1, 1, 2, 3, 5, 10]),
+        every=rng.choice([1, 1, 2, 3]),
+        classes=rng.choice([[0], [1], [2], [0, 2], [0, 1, 2]]),
+        cutoff=rng.choice([0, 0.25, 0.5, 0.75, 0.9, 0.97]),
+        refractory_ms=rng.choice([0, 0, 95, 100, 500, 1000]),
+        zero_point=rng.choice([low, low, low + 7]),
+        scale=1 / 256,
+    )
+    case["frames"] = case["every"] + rng.choice([0, 0, 0, 1, 2, 7])
+    answers, level = [], [low] * 3
+    for _ in range(600):
+        if rng.random() < 0.1:
+            level = [low + rng.choice([0, 100, 200, 250]) for _ in range(3)]
+        answers.append([min(max(q + rng.randint(-30, 30), low), low + 255) for q in level])
+    return case, answers
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_words_and_times_are_those_of_the_plain_rule(seed):
+    """For any window, stride, zero point and refractory time, and any pieces that the source gives."""
+    case, answers = detection(seed)
+    expected = heard(answers, **case)
+    threshold = int(case["cutoff"] * 256 * case["window"])
+    model = dict(
+        window=case["window"],
+        every=case["every"],
+        classes=sum(1 << k for k in case["classes"]),
+        threshold=threshold,
+        refractory_ms=case["refractory_ms"],
+        frames=case["frames"],
+        dtype="uint8" if seed % 2 else "int8",
+        scale=case["scale"],
+        zero_point=case["zero_point"],
+    )
+    sizes = random.Random(seed).choices([1, 2, 3, 7, 19, 20, 21], k=23)
+    output = board(f"""
+    for sizes in [1 << 20], {sizes}:
+        listener = Listener(Model(**{model}), Source(sound({answers}), sizes), report=said.append)
+        print(list(listener))
+        assert listener.ms == 10 + 10 * {len(answers)} and not said
+    """)
+    assert [eval(line) for line in output.splitlines()] == [expected] * 2
+
+
+def test_the_cases_have_words_that_are_held_back_and_words_together():
+    """What the cases above must contain to tell anything."""
+    together = held = 0
+    for seed in range(24):
+        case, answers = detection(seed)
+        words = heard(answers, **case)
+        together += len(words) > len({ms for _, ms in words})
+        held += len(words) < len(heard(answers, **case | {"refractory_ms": 0}))
+    assert together >= 3 and held >= 3
+
+
+def test_a_mean_at_the_cutoff_is_no_word_and_above_it_one():
+    board("""
+    for high, words in (192, []), (193, [("a", 40)]):
+        m = Model(window=3, threshold=3 * 192, dtype="uint8", zero_point=0)
+        assert list(Listener(m, Source(sound([192, high, 192, 0])))) == words
+    """)
+
+
+def test_the_model_gets_the_frames_side_by_side():
+    """Those that are new where it is streaming; else all of its window, which moves by the stride."""
+    board("""
+    frames = [[3 * i, 3 * i + 1, 3 * i + 2] for i in range(10)]
+    for every, length in (1, 1), (3, 3), (1, 4), (2, 5):
+        m = Model(every=every, frames=length, threshold=1 << 31)
+        m.seen = []
+        assert not list(Listener(m, Source(sound(frames))))
+        expected = []
+        for end in range(length, 11, every):
+            expected.append(bytes([q for frame in frames[end - length : end] for q in frame]))
+        assert m.seen == expected, m.seen
+    """)
+
+
+def test_words_of_one_frame_come_one_after_the_other():
+    board("""
+    answers = sound([[0, 0, 0], [90, 80, 70], [0, 0, 0]])
+    listener = Listener(Model(classes=7, threshold=75), Source(answers))
+    assert list(listener) == [("a", 30), ("b", 30)]
+    listener = Listener(Model(classes=7, threshold=60))
+    assert [listener.feed(answers), listener.feed(b""), listener.feed(b""), listener.feed(b"")] == ["a", "b", "c", None]
+    assert listener.heard_ms == 30 and listener.ms == 40
+    """)
+
+
+# feed() and what can be asked
+
+
+def test_feed_takes_samples_of_every_kind():
+    board("""
+    from array import array
+    answers = sound([0, 100, 0])
+    words = array("h", answers)
+    for samples in answers, bytes(answers), words, memoryview(answers), memoryview(words), memoryview(bytes(answers)):
+        assert Listener(Model(threshold=50)).feed(samples) == "a", samples
+    listener = Listener(Model(threshold=50))
+    found = [listener.feed(answers[i : i + 2]) for i in range(0, len(answers), 2)]
+    assert found == [None] * 29 + ["a"] + [None] * 10
+    assert listener.feed(answers, 0) is None and listener.ms == 40
+    assert listener.feed(answers, 5) is None and listener.ms == 45
+    assert listener.dropped == listener.stalls == 0
+    assert "5 bytes were given" in refused(listener.feed, bytes(5))
+    assert "has no source" in refused(lambda: list(listener))
+    """)
+
+
+def test_the_probability_is_the_mean_that_is_compared():
+    board("""
+    for dtype, zero_point in ("uint8", 0), ("int8", -128):
+        listener = Listener(Model(window=3, classes=3, dtype=dtype, zero_point=zero_point, scale=1 / 256))
+        seen = [listener.probability]
+        for answer in [200, 10], [100, 90], [60, 20], [0, 250], [8, 250]:
+            listener.feed(sound([[q + zero_point for q in answer] + [0]])[-20 if listener.ms else 0 :])
+            seen.append(listener.probability)
+        assert seen == [0, 0, 0, 360 / 768, 360 / 768, 520 / 768], seen
+    """)
+
+
+def test_reset_forgets_the_sound_and_keeps_the_time():
+    board("""
+    for frames, every in (1, 1), (3, 2):
+        m = Model(window=2, threshold=150, frames=frames, every=every, refractory_ms=5000)
+        listener = Listener(m)
+        high = sound([100] * 6)
+        assert listener.feed(high) == "a" and listener.probability == 100
+        assert listener.feed(high) is None
+        listener.reset()
+        assert listener.probability == 0 and m.resets == 1
+        runs = m.runs
+        assert listener.feed(high) == "a" and listener.ms == 210 and listener.dropped == 0
+        assert m.runs == runs + (6 - frames) // every + 1
+    """)
+
+
+def test_ten_thousand_frames_allocate_nothing():
+    board("""
+    class Key:
+        def __getitem__(self, key):
+            return key
+
+    ALL = Key()[:]
+
+    class Endless:  # notes the heap at its third read and ten thousand reads later
+        def __init__(self):
+            self.piece = memoryview(bytearray(20))
+            self.reads, self.heap = 0, [0, 0]
+        def readinto(self, buffer):
+            self.reads += 1
+            if self.reads == 3:
+                self.heap[0] = gc.mem_alloc()
+            elif self.reads == 10003:
+                self.heap[1] = gc.mem_alloc()
+                raise KeyboardInterrupt
+            buffer[ALL] = self.piece
+            return 20
+
+    for options in {}, {"every": 3, "frames": 3, "window": 5}, {"frames": 5, "classes": 7}:
+        for buffered_ms in None, 100:
+            source = Endless()
+            m = Model(threshold=50, **options)
+            listener = Listener(m, source, buffered_ms=buffered_ms)
+            gc.collect()
+            gc.disable()
+            try:
+                list(listener)
+            except KeyboardInterrupt:
+                pass
+            gc.enable()
+            assert m.runs >= 3333 and source.heap[1] == source.heap[0] > 0, (options, source.heap)
+    """)
+
+
+# The source
+
+
+def test_a_loop_ends_where_a_file_does():
+    board(
+        """
+    with open("sound", "wb") as f:
+        f.write(sound([0, 100, 0, 100]) + b"?")
+    with open("sound", "rb") as f:
+        listener = Listener(Model(threshold=50), f)
+        assert list(listener) == [("a", 30), ("a", 50)] and listener.ms == 50
+        assert list(listener) == []
+    """
+    )
+
+
+def test_a_source_that_is_broken_says_so_itself():
+    board("""
+    try:
+        list(Listener(Model(), Source(sound([0] * 9), [20, 20, OSError(5)])))
+        assert False, "went on"
+    except OSError as e:
+        assert e.errno == 5
+    """)
+
+
+@pytest.mark.parametrize("nothing", ["None", "OSError(11)", "OSError(110)", "lambda: clock.sleep_ms(7)"])
+def test_a_stall_is_reported_once_and_listening_goes_on(nothing):
+    """Each time: two of three longer than the limit, the words between and behind them as ever."""
+    output = board(f"""
+    clock = Clock(listen)
+    nothing = {nothing}
+    longer = [nothing] * 250
+    sizes = [20, 20] + longer + [20, 20, 20] + [nothing] * 50 + [1] * 20 + longer + [3] * 200
+    listener = Listener(Model(threshold=50), Source(sound([0, 100, 0, 100, 0, 0, 0, 100]), sizes), report=print)
+    print(list(listener), listener.stalls, listener.dropped)
+    """)
+    sentence = "the microphone has given no samples for 1000 ms; check its wiring, listening goes on"
+    assert output.splitlines() == [sentence, sentence, "[('a', 30), ('a', 50), ('a', 90)] 2 0"]
+
+
+def test_the_time_of_a_stall_is_that_of_waiting():
+    """At the moment the limit is reached, and not for work between reads."""
+    board("""
+    clock = Clock(listen)
+    start = clock.now
+    def report(text):
+        said.append((clock.now - start, text))
+    def end():
+        clock.now += 5000000
+        return 20
+    sizes = [20] * 3 + [None] * 100 + [end] + [None] * 39 + [20] * 5
+    source = Source(sound([100, 0, 100, 0, 100, 0, 100]), sizes)
+    listener = Listener(Model(threshold=50), source, timeout_ms=200, report=report)
+    for word, ms in listener:
+        clock.now += 3000000
+    assert listener.stalls == 1 and len(said) == 1 and said[0][0] == 3200000 and "for 200 ms" in said[0][1], said
+    """)
+
+
+# Sound that is lost
+
+
+def test_a_board_that_keeps_up_loses_nothing():
+    board("""
+    clock = Clock(listen)
+    m = Model(threshold=1 << 31)
+    for work_us in 0, 3000, 9000, 9700:
+        microphone = Microphone(clock, 0)
+        def run():
+            clock.now += work_us
+            m.runs += 1
+            if m.runs % 1000 == 0:
+                clock.now += 80000  # now and then something else, for less than the microphone keeps
+            if m.runs % 3000 == 0:
+                raise KeyboardInterrupt
+        m.run = run
+        listener = Listener(m, microphone, buffered_ms=100, report=said.append)
+        try:
+            list(listener)
+        except KeyboardInterrupt:
+            pass
+        assert microphone.lost == listener.dropped == 0 and not said, (work_us, listener.dropped)
+    """)
+
+
+@pytest.mark.parametrize("work_us", [10500, 12000, 25000, 140000])
+def test_a_board_that_is_too_slow_counts_what_it_loses(work_us):
+    """Within a frame or two of what the microphone has thrown away, reported at most once a second."""
+    output = board(f"""
+    clock = Clock(listen)
+    m = Model(threshold=1 << 31)
+    microphone = Microphone(clock, 0)
+    start = clock.now
+    def run():
+        clock.now += {work_us}
+        if clock.now - start > 10000000:
+            raise KeyboardInterrupt
+    m.run = run
+    def report(text):
+        said.append((clock.now, int(text.split()[0])))
+        assert text.count("; ") == 1
+    listener = Listener(m, microphone, buffered_ms=100, report=report)
+    try:
+        list(listener)
+    except KeyboardInterrupt:
+        pass
+    times = [at for at, frames in said]
+    assert all([b - a >= 1000000 for a, b in zip(times, times[1:])]), times
+    print(microphone.lost / 10, listener.dropped, sum([frames for at, frames in said]), len(said))
+    """)
+    lost, dropped, reported, sentences = map(float, output.split())
+    assert lost > 10 and abs(lost - dropped) <= 2 + work_us / 10_000
+    assert 5 <= sentences <= 11 and dropped - reported < 1_000_000 / 10_000 + 2 * work_us / 10_000
+
+
+def test_what_the_body_of_a_loop_takes_counts():
+    """It does not where the source is a file, or one that nobody has said is live."""
+    board("""
+    clock = Clock(listen)
+    for buffered_ms, dropped in (100, 290), (None, 0):
+        said.clear()
+        microphone = Microphone(clock, 100)
+        listener = Listener(Model(threshold=50), microphone, buffered_ms=buffered_ms, report=said.append)
+        for word, ms in listener:
+            clock.now += 3000000  # a message is sent
+            listener.reset()
+            if clock.now - microphone.start > 5000000:
+                break
+        assert abs(listener.dropped - dropped) <= 2, listener.dropped
+        assert len(said) == (dropped > 0)
+    """)
+
+
+def test_a_live_source_has_no_end():
+    board("""
+    clock = Clock(listen)
+    source = Source(sound([0, 100, 0, 100]), [20, 0, 0])
+    listener = Listener(Model(threshold=50), source, buffered_ms=100, report=said.append)
+    loop = iter(listener)
+    assert [next(loop), next(loop)] == [("a", 30), ("a", 50)] and not said
+    assert listener.dropped == 0
+    """)
+
+
+# asyncio
+
+
+def test_asyncio_hears_the_same_beside_other_tasks():
+    """From a source whose readinto is at once, that says None or raises, or is a coroutine itself."""
+    answers = detection(3)[1]
+    output = board(
+        GATHER
+        + dedent(f"""
+    class Awaited(Source):
+        def readinto(self, buffer):
+            return self.later(buffer)
+        async def later(self, buffer):
+            await asyncio.sleep_ms(0)
+            return super().readinto(buffer)
+
+    data = sound([q[0] + 128 for q in {answers}])
+    def options():
+        return Model(window=5, threshold=600, dtype="uint8", refractory_ms=500)
+    expected = list(Listener(options(), Source(data)))
+    assert len(expected) > 3
+    for source in Source(data), Source(data, [7, None, 20, OSError(11)]), Awaited(data), Awaited(data, [9, None, 18]):
+        words, turns = asyncio.run(gathered(Listener(options(), source, report=said.append)))
+        assert words == expected and turns >= 600 and not said, (words, turns)
+    """)
+    )
+    assert output == ""
+
+
+def test_asyncio_waits_for_a_socket_and_a_stream_of_one():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    board(
+        GATHER
+        + dedent(f"""
+    import socket
+
+    async def scenario(wrap):
+        waiting = socket.socket()
+        waiting.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        address = socket.getaddrinfo("127.0.0.1", {port})[0][-1]
+        waiting.bind(address)
+        waiting.listen(1)
+        sender = socket.socket()
+        sender.connect(address)
+        receiver, _ = waiting.accept()
+        data = sound([0, 100, 0, 0, 100, 0])
+
+        async def send():
+            for i in range(0, len(data), 7):
+                sender.write(data[i : i + 7])
+                await asyncio.sleep_ms(1)
+            sender.close()
+
+        task = asyncio.create_task(send())
+        words, turns = await gathered(Listener(Model(threshold=50), wrap(receiver)))
+        assert words == [("a", 30), ("a", 60)] and turns > 20, (words, turns)
+        for each in receiver, waiting:
+            each.close()
+
+    for wrap in (lambda s: s), asyncio.StreamReader:
+        asyncio.run(scenario(wrap))
+    """)
+    )
+
+
+def test_asyncio_notices_a_stall():
+    """Of a source that can be polled, by itself or in a StreamReader: it has no sound for a while, others go on."""
+    board(
+        GATHER
+        + dedent("""
+    from time import ticks_add, ticks_diff, ticks_ms
+
+    class Polled(Source):
+        def __init__(self, data):
+            super().__init__(data)
+            self.until = None
+        def ioctl(self, request, argument):
+            if request != 3:
+                return -1
+            if self.at == 60 and self.until is None:
+                self.until = ticks_add(ticks_ms(), 130)
+            return argument & 1 if self.until is None or ticks_diff(ticks_ms(), self.until) > 0 else 0
+
+    for wrap in (lambda s: s), asyncio.StreamReader:
+        said.clear()
+        source = wrap(Polled(sound([0, 100, 0, 100])))
+        listener = Listener(Model(threshold=50), source, timeout_ms=100, report=said.append)
+        words, turns = asyncio.run(gathered(listener))
+        assert words == [("a", 30), ("a", 50)] and turns > 20, (words, turns)
+        assert len(said) == 1 == listener.stalls and "for 100 ms" in said[0]
+    """)
+    )
+
+
+def test_asyncio_counts_what_is_lost():
+    board(
+        GATHER
+        + dedent("""
+    clock = Clock(listen)
+    microphone = Microphone(clock, 100)
+
+    async def scenario():
+        listener = Listener(Model(threshold=50), microphone, buffered_ms=100, report=said.append)
+        async for word, ms in listener:
+            clock.now += 3000000
+            listener.reset()
+            if clock.now - microphone.start > 5000000:
+                break
+        return listener.dropped
+
+    assert abs(asyncio.run(scenario()) - 290) <= 2 and len(said) == 1
+    """)
+    )
+
+
+# What is refused
+
+
+def test_a_model_without_what_a_listener_needs():
+    output = board("""
+    m = Model()
+    m.section = lambda number: None
+    print(refused(Listener, m))
+    for options in {"window": 0}, {"every": 0}, {"every": 2}, {"classes": 0}:
+        print(refused(Listener, Model(**options)))
+    for options in {"classes": 8}, {"labels": "ab", "classes": 4}, {"labels": ""}:
+        print(refused(Listener, Model(**options)))
+    """)
+    lines = output.splitlines()
+    assert lines[0] == "stand-in has no words to listen for; pack it with the JSON of a wake word"
+    assert all("at a time; pack it again" in line for line in lines[1:5])
+    assert lines[5:] == [
+        "stand-in has 3 outputs with 3 labels and listens for number 3; pack it again",
+        "stand-in has 3 outputs with 2 labels and listens for number 2; pack it again",
+        "stand-in has 3 outputs with 0 labels and listens for number 0; pack it again",
+    ]

@@ -18,7 +18,7 @@ def section(m):
     # A Model or a buffer -> (its section, aligned to 4, (rate, window, step, channels))
     if hasattr(m, "inputs"):
         name = m.name
-        view = m._section(blob.FRONTEND) if blob.FRONTEND in m._sections else None
+        view = m.section(blob.FRONTEND)
         if view is None:
             raise ValueError(name + " has no front end; pack it again with the JSON of its wake word")
     else:

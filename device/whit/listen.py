@@ -49,7 +49,9 @@ class Listener:
         if section is None:
             raise ValueError(m.name + " has no words to listen for; pack it with the JSON of a wake word")
         self.frontend = fe = Frontend(m, kernels)
-        window, every, classes, threshold, refractory_ms, _ = struct.unpack_from(_RECORD, section)
+        if len(section) != struct.calcsize(_RECORD):
+            raise ValueError(m.name + " is broken: what it listens for has the wrong size; pack it again")
+        window, every, classes, threshold, refractory_ms, _ = struct.unpack(_RECORD, section)
         x, y = m.inputs[0], m.outputs[0]
         labels = m.labels
         self._classes = [i for i in range(32) if classes >> i & 1]

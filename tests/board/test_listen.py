@@ -534,6 +534,8 @@ def test_a_model_without_what_a_listener_needs():
     m = Model()
     m.section = lambda number: None
     print(refused(Listener, m))
+    m.section = lambda number: bytes(15)
+    print(refused(Listener, m))
     for options in {"window": 0}, {"every": 0}, {"every": 2}, {"classes": 0}:
         print(refused(Listener, Model(**options)))
     for options in {"classes": 8}, {"labels": "ab", "classes": 4}, {"labels": ""}:
@@ -541,8 +543,9 @@ def test_a_model_without_what_a_listener_needs():
     """)
     lines = output.splitlines()
     assert lines[0] == "stand-in has no words to listen for; pack it with the JSON of a wake word"
-    assert all("at a time; pack it again" in line for line in lines[1:5])
-    assert lines[5:] == [
+    assert lines[1] == "stand-in is broken: what it listens for has the wrong size; pack it again"
+    assert all("at a time; pack it again" in line for line in lines[2:6])
+    assert lines[6:] == [
         "stand-in has 3 outputs with 3 labels and listens for number 3; pack it again",
         "stand-in has 3 outputs with 2 labels and listens for number 2; pack it again",
         "stand-in has 3 outputs with 0 labels and listens for number 0; pack it again",

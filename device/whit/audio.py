@@ -51,8 +51,8 @@ class Frontend:
             unpack_from("", samples, 2 * last)  # raises where they end before
         except (TypeError, ValueError):
             raise ValueError(
-                "feed() was asked for samples %s to %s of a buffer that does not hold them; "
-                "give array('h'), or bytes, two for each sample" % (first, last)
+                "samples %s to %s are not in the buffer that feed() was given; give array('h'), or two bytes for each"
+                % (first, last)
             )
         first = self._feed(self._section, self._state, self.features, self.data, samples, first, last)
         self.ready = first & 1 > 0

@@ -16,7 +16,7 @@ GAIN, LOGARITHM, UNSIGNED = 1, 2, 4  # flags
 
 def section(m):
     # A Model or a buffer -> (its section, aligned to 4, (rate, window, step, channels))
-    if hasattr(m, "inputs"):
+    if hasattr(m, "section"):
         name = m.name
         view = m.section(blob.FRONTEND)
         if view is None:
@@ -25,7 +25,10 @@ def section(m):
         try:
             name, view = "the section", memoryview(m)
         except TypeError:
-            raise ValueError("Frontend takes a model or bytes, %s was given" % type(m).__name__)
+            raise ValueError(
+                "Frontend takes a model or the bytes of a FRONTEND section, %s was given; load a model that has a "
+                "front end" % type(m).__name__
+            )
     found = check(name, view)
     from uctypes import addressof
 
@@ -88,6 +91,6 @@ def select(wanted):
             except (ImportError, ValueError, SyntaxError):  # of another architecture or ABI; no viper compiler
                 pass
     raise ValueError(
-        "no %s front-end kernels for %s are installed; copy whit_audio_%s.mpy or whit_viper_%s to the board"
+        "no %s front-end kernels for %s are installed; copy whit_audio_%s.mpy, or whit and whit_viper_%s, to the board"
         % (wanted or "native or viper", arch() or "this firmware", arch(), arch())
     )

@@ -9,7 +9,7 @@ from typing import Any
 from .device import check, opset
 from .device import format as blob
 from .errors import WhitError
-from .frontend import read_section
+from .frontend_section import read_section
 from .listening import read_detection
 
 
@@ -63,10 +63,7 @@ def _frontend(data: bytes, sections: dict[int, tuple[int, int]], name: str) -> d
     if blob.FRONTEND not in sections:
         return None
     at, length = sections[blob.FRONTEND]
-    try:
-        tables, scaling = read_section(data[at : at + length])
-    except WhitError as e:
-        raise WhitError(f"{name}: {e}") from None
+    tables, scaling = read_section(data[at : at + length], name)
     about = {key: getattr(tables, key) for key in ("rate", "window", "step", "channels", "first", "end")}
     return about | {"gain_control": tables.gain is not None, "logarithm": tables.log is not None} | asdict(scaling)
 
@@ -77,10 +74,7 @@ def _detection(
     if blob.DETECTION not in sections:
         return None
     at, length = sections[blob.DETECTION]
-    try:
-        found = read_detection(data[at : at + length])
-    except WhitError as e:
-        raise WhitError(f"{name}: {e}") from None
+    found = read_detection(data[at : at + length], name)
     cutoff = found.threshold * outputs[0]["scale"] / max(found.window, 1)
     return asdict(found) | {"cutoff": cutoff, "words": [w for i, w in enumerate(labels) if found.classes >> i & 1]}
 

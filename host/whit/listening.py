@@ -32,7 +32,8 @@ import numpy as np
 from . import files
 from .device import format as blob
 from .errors import WhitError
-from .frontend import Parameters, Tables, scaling, tables, write_section
+from .frontend import Parameters, Tables, tables
+from .frontend_section import scaling, write_section
 from .program import Port, Program
 
 DETECTION_RECORD = "<HHIIHH"  # runs averaged, frames per run, classes, threshold, refractory ms, reserved (0)
@@ -293,11 +294,12 @@ class Detection:
     refractory_ms: int
 
 
-def read_detection(data: bytes) -> Detection:
-    """Raises WhitError for a section of another length."""
+def read_detection(data: bytes, name: str) -> Detection:
+    """What a section says; `name` is what messages call the file.
+
+    Raises:
+        WhitError: it has another length.
+    """
     if len(data) != struct.calcsize(DETECTION_RECORD):
-        raise WhitError(
-            f"its section DETECTION has {len(data)} bytes, {struct.calcsize(DETECTION_RECORD)} are expected; "
-            "pack it again"
-        )
+        raise WhitError(f"{name} is broken: its section DETECTION has the wrong size; pack it again")
     return Detection(*struct.unpack(DETECTION_RECORD, data)[:5])

@@ -160,11 +160,12 @@ _pack = lru_cache(maxsize=8)(pack)  # one board after the other asks for the sam
 
 
 def _code_bytes(files: dict[str, bytes], used: list[str]) -> int:
-    """Machine code runs from RAM: the native module, or the viper kernels of the model."""
-    stems = {*used, "requantize"}
+    """Machine code runs from RAM: the native modules, or the viper kernels of the model. Those of a front end are
+    among the files only for a model that has one."""
+    stems = {*used, "requantize", "audio"}
     return sum(
         len(data)
         for path, data in files.items()
-        if path.startswith("whit_native_")
+        if path.startswith(("whit_native_", "whit_audio_"))
         or (path.startswith("whit_viper_") and path.rsplit("/", 1)[1].removesuffix(".mpy") in stems)
     )

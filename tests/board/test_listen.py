@@ -267,6 +267,23 @@ def test_ten_thousand_frames_allocate_nothing():
 # The source
 
 
+@pytest.mark.parametrize("sizes", [[20], [19], [1], [3, 20, 7]])
+def test_samples_can_be_prepared(sizes):
+    """Each sample once, also where they come by halves."""
+    board(f"""
+    lengths = []
+    def prepare(samples):
+        lengths.append(len(samples))
+        for i in range(0, len(samples), 2):
+            samples[i] = samples[i] * 3 & 0xFF
+    m = Model(threshold=1 << 31)
+    m.seen = []
+    assert not list(Listener(m, Source(sound([11, 25, 30, 7]), {sizes}), prepare=prepare))
+    assert m.seen == [bytes([3 * q, 0, 0]) for q in (11, 25, 30, 7)], m.seen
+    assert set(lengths) == {{20}}
+    """)
+
+
 def test_a_loop_ends_where_a_file_does():
     board(
         """

@@ -8,7 +8,7 @@ from micropython import run
 from spoken import VOICES, WORDS, heard_by_pymicro_wakeword, model, other_speech, packed, rises, speech
 from whit import oracle
 from whit.features import features
-from whit.frontend import scaling
+from whit.frontend_section import scaling
 
 AUDIO = ("whit_native_x64.mpy", "whit_audio_x64.mpy")
 HEAP = 190 << 10
@@ -45,6 +45,15 @@ def test_a_word_is_heard_at_the_frame_of_pymicro_wakeword(name, voice):
     expected = heard_by_pymicro_wakeword(name, samples)
     assert len(expected) == 1
     assert heard(packed(name).blob, samples) == [(WORDS[name].title(), expected[0])]
+
+
+@pytest.mark.parametrize("voice", VOICES)
+def test_loudness_matters_little(voice):
+    """A word with peaks of 300 of 32,768 is heard as well as one that is 60 times as loud."""
+    for quieter in 1, 8, 64:
+        samples = speech("hey jarvis", voice) // quieter
+        assert quieter < 64 or np.abs(samples).max() < 350
+        assert len(heard(packed("hey_jarvis").blob, samples)) == 1, quieter
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -25,6 +25,7 @@ SCK, WS, SD = (5, 6, 7) if "S3" in sys.implementation._machine else (32, 25, 33)
 RATE = 16000
 KEPT_MS = 128  # how much sound waits while the board does something else
 FRAME_BYTES = 8  # I2S keeps a sample of 16 bits as two slots of 32
+LOUDER = 2  # bits: four times as loud, as the microphone is quiet
 MOST_WORDS = 10  # that wait for the network
 
 model = whit.load("hey_jarvis.whit")  # before Wi-Fi, which takes from the same memory
@@ -43,8 +44,12 @@ words = []
 heard = asyncio.Event()
 
 
+def louder(samples):
+    I2S.shift(buf=samples, bits=16, shift=LOUDER)
+
+
 async def listen():
-    async for word, ms in Listener(model, microphone, buffered_ms=KEPT_MS):
+    async for word, ms in Listener(model, microphone, buffered_ms=KEPT_MS, prepare=louder):
         print("%s, %d.%d s after the start" % (word, ms // 1000, ms % 1000 // 100))
         if len(words) < MOST_WORDS:
             words.append(word)

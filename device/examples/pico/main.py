@@ -17,6 +17,7 @@ from whit.listen import Listener
 RATE = 16000
 KEPT_MS = 128  # how much sound waits while the board does something else
 FRAME_BYTES = 8  # I2S keeps a sample of 16 bits as two slots of 32
+LOUDER = 2  # bits: four times as loud, as the microphone is quiet
 
 model = whit.load("hey_jarvis.whit")  # first, as it takes the largest blocks
 microphone = I2S(
@@ -33,12 +34,16 @@ microphone = I2S(
 led = Pin("LED", Pin.OUT)
 
 
+def louder(samples):
+    I2S.shift(buf=samples, bits=16, shift=LOUDER)
+
+
 def dark(timer):
     led.off()
 
 
 print("listening")
-for word, ms in Listener(model, microphone, buffered_ms=KEPT_MS):
+for word, ms in Listener(model, microphone, buffered_ms=KEPT_MS, prepare=louder):
     print("%s, %d.%d s after the start" % (word, ms // 1000, ms % 1000 // 100))
     led.on()
     Timer(period=500, mode=Timer.ONE_SHOT, callback=dark)  # no sleep here: the sound goes on

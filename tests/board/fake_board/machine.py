@@ -51,6 +51,13 @@ class I2S(io.IOBase):
         self.wav = open_wav("spoken.wav", rate)
         I2S.open = self
 
+    @staticmethod
+    def shift(*, buf, bits, shift):
+        assert bits == 16 and len(buf) % 2 == 0
+        for i in range(0, len(buf), 2):
+            sample = (buf[i] | buf[i + 1] << 8) << shift & 0xFFFF
+            buf[i], buf[i + 1] = sample & 0xFF, sample >> 8
+
     def ioctl(self, request, argument):
         if request != 3:
             return -1

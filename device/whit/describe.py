@@ -5,6 +5,7 @@ import sys
 from . import kernelset
 
 PREBUILT = "x64, armv6m, armv7m, armv7emsp, armv7emdp, rv32imc, xtensawin"
+_mpy = getattr(sys.implementation, "_mpy", 0)
 
 
 def kernels():
@@ -21,16 +22,16 @@ def kernels():
 
 def absent(wanted):
     arch = kernelset.arch()
-    abi = getattr(sys.implementation, "_mpy", 0) & 0x3FF
-    if arch not in PREBUILT.split(", ") or abi != 0x306:
-        return "no %s kernels run on this firmware, %s; there are some for %s with ABI 6.3: change the firmware" % (
-            wanted or "native or viper",
+    which = wanted or "native or viper"
+    if arch not in PREBUILT.split(", ") or _mpy & 0x3FF != 0x306:
+        return "no %s kernels run on this firmware, %s; there are some for %s with ABI 6.3: change firmware" % (
+            which,
             _firmware(),
             PREBUILT,
         )
     native = "" if wanted else "whit_native_%s.mpy, or " % arch
     return "no %s kernels for %s are installed%s; copy %swhit and whit_viper_%s to the board" % (
-        wanted or "native or viper",
+        which,
         arch,
         _others(arch),
         native,
@@ -52,5 +53,4 @@ def _others(arch):
 
 
 def _firmware():
-    mpy = getattr(sys.implementation, "_mpy", 0)
-    return "architecture %s, .mpy ABI %d.%d" % (kernelset.arch() or "none", mpy & 0xFF, mpy >> 8 & 3)
+    return "architecture %s, .mpy ABI %d.%d" % (kernelset.arch() or "none", _mpy & 0xFF, _mpy >> 8 & 3)

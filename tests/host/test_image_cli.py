@@ -64,7 +64,7 @@ def read(image: bytes, block_size: int) -> dict[str, bytes]:
 
 
 def in_lib(arch: str, kernels: str = "native") -> dict[str, bytes]:
-    return {f"lib/{path}": data for path, data in runtime(arch, kernels).items()}
+    return {f"lib/{path}": data for path, data in runtime(arch, kernels, ()).items()}
 
 
 @pytest.mark.parametrize("b", boards(), ids=lambda b: b.name)

@@ -57,12 +57,13 @@ UNSCHEDULED = "-mllvm", "-enable-misched=false"
 SMALLER = ("-Oz",)  # where it takes no time
 # Where the time goes in assembly, what is around it is small: without a register for each loop's every address.
 COMPACT = "-Oz", "-mllvm", "-disable-lsr"
+ALIGNED = ("-mno-unaligned-access",)  # samples lie anywhere: by bytes, or every such core would have to take them
 ARCHES = (
     Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone"), tuning=SMALLER),
     Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus"), ("m0.S",)),
-    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"), tuning=UNSCHEDULED),
-    Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4"), ("dsp.S",), COMPACT),
-    Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7"), ("dsp.S",), COMPACT),
+    Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"), (), UNSCHEDULED, ALIGNED),
+    Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4"), ("dsp.S",), COMPACT, ALIGNED),
+    Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7"), ("dsp.S",), COMPACT, ALIGNED),
     Arch(
         "rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax"), tuning=UNSCHEDULED
     ),

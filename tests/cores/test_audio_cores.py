@@ -35,14 +35,14 @@ def test_features(core: Core, kernels: str):
     _need(core)
     samples = _samples()
     if core is TRUE_M0:
-        samples = np.concatenate([samples[20000:21600], signals(0.2)["turn 7"][:800]])
+        samples = np.concatenate([samples[20000:21000], signals(0.2)["turn 7"][:500]])
     elif kernels == "viper":
         samples = samples[40000:]
     want = reference(samples)
-    frames = hear(core, kernels, SECTION, samples.tobytes(), (160, 1, 999, 33), odd=True, deep=True)
+    frames = hear(core, kernels, SECTION, samples.tobytes(), (160, 3, 999, 70), odd=True, deep=True)
     assert b"".join(frame.features for frame in frames) == want.tobytes()
     assert b"".join(frame.data for frame in frames) == SCALING.bytes(want).tobytes()
-    assert len(frames) > (10 if core is TRUE_M0 else 400)
+    assert len(frames) > (5 if core is TRUE_M0 else 400)
 
 
 @pytest.mark.parametrize("core", EVERY, ids=lambda core: core.name)

@@ -284,8 +284,10 @@ def _bench_arguments(p: argparse.ArgumentParser) -> None:
 def _bench(a: Arguments) -> int:
     """Count the instructions that a model takes on emulated cores, beside those of CMSIS-NN where they are known.
 
-    With --core also by layer. Needs QEMU.
+    With --core also by layer. Of a file with an audio front end also what a second of audio takes: tones and noise, the
+    same each time. Needs QEMU.
     """
+    from ..audio_bench import second
     from ..bench import bench
     from ..pack import pack
     from ..read import read_file
@@ -294,13 +296,17 @@ def _bench(a: Arguments) -> int:
     if a.model.suffix.lower() != ".whit":
         data = pack(data, a.model.name).blob
     cores = [core for core in CORES if a.core in (None, core.name)]
-    reports = []
+    reports, seconds = [], []
     with progress_bar("counting") as progress:
         for i, core in enumerate(cores):
             progress(core.title, i, len(cores))
             reports.append(bench(data, a.model.name, core, a.kernels))
+            seconds.append(second(data, core, a.kernels, reports[-1].instructions))
     if a.json:
-        shown = [report.to_json() for report in reports]
+        shown = [
+            report.to_json() | ({"second": heard.to_json()} if heard else {})
+            for report, heard in zip(reports, seconds, strict=True)
+        ]
         print(json.dumps(shown[0] if a.core else shown, indent=2))
         return 0
     print(f"{a.model.name}: {reports[0].macs:,} multiply-accumulates, {a.kernels} kernels, executed instructions")
@@ -309,6 +315,16 @@ def _bench(a: Arguments) -> int:
         ratio = f"{report.ratio:.3f}" if report.ratio else ""
         table.add_row(core.title, f"{report.instructions:,}", *_per(report, report.macs), ratio)
     show(table)
+    heard = [(core, found) for core, found in zip(cores, seconds, strict=True) if found]
+    if heard:
+        found = heard[0][1]
+        listening = columns("a second of audio", "core", "front end", "model", "together")
+        for core, found in heard:
+            counts = found.frontend, found.model, found.frontend + found.model
+            listening.add_row(core.title, *(f"{count:,}" for count in counts))
+        print()
+        show(listening)
+        print(f"{found.frames:g} frames and {found.inferences:g} inferences, the mean over tones and noise")
     if a.kernels == "viper":
         print("of the interpreter's own work in calls between viper functions only a part is counted")
     if a.core:

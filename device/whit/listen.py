@@ -37,11 +37,23 @@ class Listener:
     timeout_ms: so long the source may give nothing before that is reported.
     report: called with one sentence when sound was lost, at most once a second, and when the source has given nothing
         for timeout_ms, once each time.
+    prepare: called with the samples after each read, to change them in place: a microphone's are four times as loud by
+        lambda samples: I2S.shift(buf=samples, bits=16, shift=2). It gets the whole buffer, also where less was read.
 
     Raises ValueError for a model that was packed without what a listener needs, and what whit.load raises.
     """
 
-    def __init__(self, model, source=None, kernels=None, arena=None, buffered_ms=None, timeout_ms=1000, report=print):
+    def __init__(
+        self,
+        model,
+        source=None,
+        kernels=None,
+        arena=None,
+        buffered_ms=None,
+        timeout_ms=1000,
+        report=print,
+        prepare=None,
+    ):
         if isinstance(model, str):
             model = _load(model, arena, kernels)
         self.model = m = model
@@ -49,7 +61,9 @@ class Listener:
         if section is None:
             raise ValueError(m.name + " has no words to listen for; pack it with the JSON of a wake word")
         self.frontend = fe = Frontend(m, kernels)
-        window, every, classes, threshold, refractory_ms, _ = struct.unpack_from(_RECORD, section)
+        if len(section) != struct.calcsize(_RECORD):
+            raise ValueError(m.name + " is broken: what it listens for has the wrong size; pack it again")
+        window, every, classes, threshold, refractory_ms, _ = struct.unpack(_RECORD, section)
         x, y = m.inputs[0], m.outputs[0]
         labels = m.labels
         self._classes = [i for i in range(32) if classes >> i & 1]
@@ -66,7 +80,7 @@ class Listener:
             )
         self.words = [labels[i] for i in self._classes]
         self.heard_ms = None  # when the last word was heard, as in the iteration
-        self._reader = None if source is None else _Reader(source, fe, buffered_ms, timeout_ms, report)
+        self._reader = None if source is None else _Reader(source, fe, buffered_ms, timeout_ms, report, prepare)
 
         # The input frame by frame. Where it is longer than what is new each time it is kept in _history, as a run
         # overwrites the input.
@@ -247,8 +261,8 @@ class _Reader:
     # A read is begin(), read() or awaited(), end(). Between two of them the board works and the source goes on: what it
     # cannot have kept is lost.
 
-    def __init__(self, source, fe, buffered_ms, timeout_ms, report):
-        self._source, self._report = source, report
+    def __init__(self, source, fe, buffered_ms, timeout_ms, report, prepare):
+        self._source, self._report, self._prepare = source, report, prepare
         self._rate = fe.rate
         self._frame_us = fe.step * _SECOND_US // fe.rate
         self._buffered_us = None if buffered_ms is None else buffered_ms * 1000
@@ -259,7 +273,7 @@ class _Reader:
         self.buffer = bytearray(2 * fe.step + 1)
         view = memoryview(self.buffer)
         self._from_start, self._behind_half = view[:-1], view[1:]
-        self._half = -1  # where in the buffer half a sample waits for its other half; -1 for none
+        self._half = None  # of a sample: the byte that came without the other
         self._poll = None  # where the source can say whether it has something
 
         self._untold = 0  # frames that were lost and not reported
@@ -307,11 +321,12 @@ class _Reader:
         # -> bytes that were read; None for nothing yet; or a coroutine of the source, for awaited()
         if self._poll and not self._ready():
             return None
-        if self._half > 0:
-            self.buffer[0] = self.buffer[self._half]
-            self._half = 0
+        where = self._from_start
+        if self._half is not None:
+            self.buffer[0] = self._half
+            where = self._behind_half
         try:
-            return self._source.readinto(self._from_start if self._half else self._behind_half)
+            return self._source.readinto(where)
         except OSError as e:
             if e.errno not in (EAGAIN, ETIMEDOUT):
                 raise
@@ -325,8 +340,11 @@ class _Reader:
 
     def samples(self, size):
         # `size` bytes were read -> how many whole samples are in the buffer; they stay there until the next read
-        size += self._half + 1
-        self._half = size - 1 if size & 1 else -1
+        if self._half is not None:
+            size += 1
+        self._half = self.buffer[size - 1] if size & 1 else None
+        if self._prepare:
+            self._prepare(self._from_start)
         return size >> 1
 
     def end(self, size, at_once):

@@ -1,4 +1,4 @@
-"""The audio front end on the PC: its parameters, the integer tables that follow from them, and the FRONTEND section.
+"""The audio front end on the PC: its parameters, and the integer tables that follow from them.
 
 A frame of samples becomes one feature a channel, as TensorFlow's microfrontend computes it (lib of tensorflow/lite/
 experimental/microfrontend, which the package pymicro-features holds): a window, a real FFT of 512 points in int16,
@@ -11,8 +11,7 @@ tell: taken is that of fdlibm, which glibc before 2.41 has, and newlib, so the b
 from __future__ import annotations
 
 import math
-import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,10 +23,6 @@ CORRECTION_BITS = 3  # log2(FFT) less half of the 12 bits of a weight
 WEIGHT_ONE = 1 << 12
 NOISE_BITS = 14
 SNR_BITS = 12  # of a signal to noise ratio in gain control
-# The section's header: samples a second, window, step, channels, first bin, end bin, even, odd and least smoothing;
-# smoothing bits, gain shift, log shift, correction bits, flags; of the input: shift, multiplier, rounding, limit.
-RECORD = "<IHHHHHHHHBBBBBBHHH"
-GAIN, LOGARITHM, UNSIGNED = 1, 2, 4  # its flags
 GAIN_ENTRIES = 125
 LOG_ENTRIES = 130
 FEATURE_SCALE = 0.0390625  # what one unit of a feature stands for where pymicro-features and microWakeWord give floats
@@ -121,26 +116,6 @@ def _check(name: str, value: object, low: float, high: float, whole: bool) -> No
     allowed = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, allowed) or not low <= value <= high:
         raise WhitError(f"{name} is {value!r}, {kind} from {low:g} to {high:g} is supported; correct it")
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """From a feature v to the byte of the model's input, q - least q:
-
-    byte = min((min(v, limit) * multiplier + rounding) >> shift, 255)
-    """
-
-    multiplier: int
-    rounding: int
-    shift: int
-    limit: int
-    dtype: str = "int8"  # or "uint8"
-
-    def bytes(self, features: np.ndarray) -> np.ndarray:
-        """The model's input, of the scaling's dtype, for an array of features."""
-        v = np.minimum(features.astype(np.int64), self.limit)
-        data = np.minimum((v * self.multiplier + self.rounding) >> self.shift, 255)
-        return (data + np.iinfo(self.dtype).min).astype(self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,105 +277,3 @@ def _log() -> np.ndarray:
     table = np.zeros(LOG_ENTRIES, np.uint16)
     table[:129] = [round(65536 * (math.log2(1 + i / 128) - i / 128)) for i in range(129)]
     return table
-
-
-def scaling(scale: float, zero_point: int, dtype: str, feature_scale: float = FEATURE_SCALE) -> Scaling:
-    """The integers that give round(v * feature_scale / scale + zero_point), saturating, for every feature v.
-
-    As pymicro-wakeword rounds: ties to even.
-
-    Raises:
-        WhitError: the format holds none.
-    """
-    least = np.iinfo(dtype).min
-    v = np.arange(1 << 16)
-    wanted = np.clip(np.rint(v * feature_scale / scale + zero_point) - least, 0, 255).astype(np.int64)
-    limit = int(np.argmax(wanted == 255)) if wanted[-1] == 255 else len(v) - 1
-    v, wanted = v[: limit + 1], wanted[: limit + 1]
-    for shift in range(30, -1, -1):
-        near = int(feature_scale / scale * (1 << shift))
-        for multiplier in range(max(near - 2, 0), min(near + 4, 1 << 16)):
-            # The least and the largest rounding with which each v gives its byte; 255 has no upper bound.
-            least_rounding = int(((wanted << shift) - v * multiplier).max())
-            most = ((wanted + 1) << shift) - 1 - v * multiplier
-            most_rounding = int(most[wanted < 255].min(initial=(1 << 16) - 1))
-            rounding = min(max((least_rounding + most_rounding) // 2, least_rounding, 0), most_rounding)
-            fits = max(least_rounding, 0) <= rounding < 1 << 16
-            if fits and multiplier * limit + rounding < 1 << 31:
-                return Scaling(multiplier, rounding, shift, limit, dtype)
-    raise WhitError(
-        f"its input has the scale {scale:g} and the zero point {zero_point}, to which features of {feature_scale:g} "
-        f"cannot be brought exactly in 16 bits; quantize it again with the zero point {least}, as features are not "
-        "negative"
-    )
-
-
-def write_section(t: Tables, s: Scaling) -> bytes:
-    """The FRONTEND section, as FORMAT.md specifies it."""
-    flags = GAIN * (t.gain is not None) | LOGARITHM * (t.log is not None) | UNSIGNED * (s.dtype == "uint8")
-    section = struct.pack(
-        RECORD,
-        t.rate,
-        t.window,
-        t.step,
-        t.channels,
-        t.first,
-        t.end,
-        t.even_smoothing,
-        t.odd_smoothing,
-        t.least_remaining,
-        t.smoothing_bits,
-        t.gain_shift,
-        t.log_shift,
-        t.correction_bits,
-        flags,
-        s.shift,
-        s.multiplier,
-        s.rounding,
-        s.limit,
-    )
-    for _, dtype, table in _arrays(t):
-        data = np.ascontiguousarray(table, dtype).tobytes()
-        section += data + b"\0" * (-len(data) % 4)
-    return section
-
-
-def _arrays(t: Tables) -> list[tuple[str, str, np.ndarray]]:
-    """(field, dtype in the section, table), in the order of the section."""
-    kinds = {f.name: "<i2" for f in fields(Tables) if f.type.startswith("np.ndarray")} | {"widths": "u1", "log": "<u2"}
-    named = ((name, kind, getattr(t, name)) for name, kind in kinds.items())
-    return [row for row in named if row[2] is not None]
-
-
-def read_section(data: bytes) -> tuple[Tables, Scaling]:
-    """What write_section() was given.
-
-    Raises:
-        WhitError: the section has not the length that its header tells.
-    """
-    size = struct.calcsize(RECORD)
-    if len(data) < size:
-        raise WhitError(f"its front end has {len(data)} bytes, {size} at least are needed; pack it again")
-    rate, window, step, channels, first, end, *numbers = struct.unpack_from(RECORD, data)
-    *noise, flags, shift, multiplier, rounding, limit = numbers
-    counts = {
-        "coefficients": (window,),
-        "twiddles": (FFT * 3 // 8, 2),
-        "real_twiddles": (FFT // 4, 2),
-        "widths": (channels + 1,),
-        "weights": (max(end - first, 0),),
-        "gain": (GAIN_ENTRIES if flags & GAIN else 0,),
-        "log": (LOG_ENTRIES if flags & LOGARITHM else 0,),
-    }
-    found: dict[str, np.ndarray | None] = {}
-    at = size
-    for name, shape in counts.items():
-        dtype = np.dtype({"widths": "u1", "log": "<u2"}.get(name, "<i2"))
-        length = math.prod(shape) * dtype.itemsize
-        piece = data[at : at + length]
-        found[name] = np.frombuffer(piece, dtype).reshape(shape) if length and len(piece) == length else None
-        at += length + -length % 4
-    if at != len(data):
-        raise WhitError(f"its front end has {len(data)} bytes, its header says {at}; pack it again")
-    t = Tables(rate, window, step, first, end, *noise, **found)  # type: ignore[arg-type]
-    return t, Scaling(multiplier, rounding, shift, limit, "uint8" if flags & UNSIGNED else "int8")

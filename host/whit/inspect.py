@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import asdict
 from typing import Any
 
 from .device import check, opset
 from .device import format as blob
 from .errors import WhitError
+from .frontend_section import read_section
+from .listening import read_detection
 
 
 def describe(data: bytes, name: str = "model") -> dict[str, Any]:
@@ -30,6 +33,7 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
     if blob.LABELS in sections:
         at, length = sections[blob.LABELS]
         labels = data[at : at + length]
+    names = labels.decode().split("\n") if labels else []
     at, length = sections.get(blob.PAGES, (0, 0))
     pages = length // blob.PAGE_BYTES
     sizes = [struct.unpack_from(blob.PAGE, data, at + i * blob.PAGE_BYTES)[2] for i in range(pages)]
@@ -47,10 +51,32 @@ def describe(data: bytes, name: str = "model") -> dict[str, Any]:
         "kernels": [rows[number][1] for number in sorted(used)],
         "inputs": ports[blob.INPUT],
         "outputs": ports[blob.OUTPUT],
-        "labels": labels.decode().split("\n") if labels else [],
+        "labels": names,
         "selftest": blob.SELFTEST in sections,
+        "frontend": _frontend(data, sections, name),
+        "detection": _detection(data, sections, name, ports[blob.OUTPUT], names),
         "steps": _steps(data, *sections[blob.STEPS]),
     }
+
+
+def _frontend(data: bytes, sections: dict[int, tuple[int, int]], name: str) -> dict[str, Any] | None:
+    if blob.FRONTEND not in sections:
+        return None
+    at, length = sections[blob.FRONTEND]
+    tables, scaling = read_section(data[at : at + length], name)
+    about = {key: getattr(tables, key) for key in ("rate", "window", "step", "channels", "first", "end")}
+    return about | {"gain_control": tables.gain is not None, "logarithm": tables.log is not None} | asdict(scaling)
+
+
+def _detection(
+    data: bytes, sections: dict[int, tuple[int, int]], name: str, outputs: list[dict[str, Any]], labels: list[str]
+) -> dict[str, Any] | None:
+    if blob.DETECTION not in sections:
+        return None
+    at, length = sections[blob.DETECTION]
+    found = read_detection(data[at : at + length], name)
+    cutoff = found.threshold * outputs[0]["scale"] / max(found.window, 1)
+    return asdict(found) | {"cutoff": cutoff, "words": [w for i, w in enumerate(labels) if found.classes >> i & 1]}
 
 
 def _steps(data: bytes, at: int, length: int) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ class Program:
     labels: tuple[str, ...]
     page_bytes: int = 0
     states: tuple[State, ...] = ()
+    sections: tuple[tuple[int, bytes], ...] = ()  # more of the file, (id, bytes): what a listener needs
 
     def with_labels(self, labels: tuple[str, ...]) -> Program:
         return replace(self, labels=labels)

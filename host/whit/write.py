@@ -19,7 +19,7 @@ from .program import ROWS, Program, Step
 _SELFTEST_SEED = 0x5749
 # The versions of files that earlier readers take too: no step has a flag but BOUNDED, no section that is new.
 _BEFORE_INT4, _BEFORE_STATE = (1, 1), (2, 0)
-_SINCE_2_1 = (blob.STATE,)
+_SINCE_2_1 = (blob.STATE, blob.FRONTEND, blob.DETECTION)
 
 
 def write(program: Program, plan: Plan) -> bytes:
@@ -39,6 +39,7 @@ def write(program: Program, plan: Plan) -> bytes:
         sections[blob.LABELS] = "\n".join(program.labels).encode()
     if program.states:
         sections[blob.STATE] = _states(program, plan)
+    sections.update(program.sections)
     if program.page_bytes:
         sections[blob.PAGES] = _pages(runs, pages)
     sections[blob.WEIGHTS] = weights  # last: a board that reads them page by page keeps what is before them

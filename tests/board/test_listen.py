@@ -267,6 +267,23 @@ def test_ten_thousand_frames_allocate_nothing():
 # The source
 
 
+@pytest.mark.parametrize("sizes", [[20], [19], [1], [3, 20, 7]])
+def test_samples_can_be_prepared(sizes):
+    """Each sample once, also where they come by halves."""
+    board(f"""
+    lengths = []
+    def prepare(samples):
+        lengths.append(len(samples))
+        for i in range(0, len(samples), 2):
+            samples[i] = samples[i] * 3 & 0xFF
+    m = Model(threshold=1 << 31)
+    m.seen = []
+    assert not list(Listener(m, Source(sound([11, 25, 30, 7]), {sizes}), prepare=prepare))
+    assert m.seen == [bytes([3 * q, 0, 0]) for q in (11, 25, 30, 7)], m.seen
+    assert set(lengths) == {{20}}
+    """)
+
+
 def test_a_loop_ends_where_a_file_does():
     board(
         """
@@ -534,6 +551,8 @@ def test_a_model_without_what_a_listener_needs():
     m = Model()
     m.section = lambda number: None
     print(refused(Listener, m))
+    m.section = lambda number: bytes(15)
+    print(refused(Listener, m))
     for options in {"window": 0}, {"every": 0}, {"every": 2}, {"classes": 0}:
         print(refused(Listener, Model(**options)))
     for options in {"classes": 8}, {"labels": "ab", "classes": 4}, {"labels": ""}:
@@ -541,8 +560,9 @@ def test_a_model_without_what_a_listener_needs():
     """)
     lines = output.splitlines()
     assert lines[0] == "stand-in has no words to listen for; pack it with the JSON of a wake word"
-    assert all("at a time; pack it again" in line for line in lines[1:5])
-    assert lines[5:] == [
+    assert lines[1] == "stand-in is broken: what it listens for has the wrong size; pack it again"
+    assert all("at a time; pack it again" in line for line in lines[2:6])
+    assert lines[6:] == [
         "stand-in has 3 outputs with 3 labels and listens for number 3; pack it again",
         "stand-in has 3 outputs with 2 labels and listens for number 2; pack it again",
         "stand-in has 3 outputs with 0 labels and listens for number 0; pack it again",

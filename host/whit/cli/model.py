@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from .. import files
 from ..device import opset
@@ -38,11 +39,21 @@ def _page(text: str) -> int:
     return size(text)
 
 
+def json_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="what to listen for: the JSON of a wake word; default: MODEL.json where that is one",
+    )
+
+
 def _pack_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
     calibrate_argument(p)
     p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
     p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
+    json_argument(p)
     p.add_argument(
         "--page",
         type=_page,
@@ -67,13 +78,15 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 def _pack(a: Arguments) -> int:
     """Pack a model into a .whit file and print what a board needs for it; a float one is quantized first."""
+    from ..listening import beside, read_manifest
     from ..pack import pack_graph
 
     labels = read_labels(a.labels) if a.labels else ()
+    listening = read_manifest(files.read(a.json), str(a.json)) if a.json else beside(a.model)
     output = a.output or a.model.with_suffix(".whit")
-    files.keep(output, a.model, *([a.calibrate] if a.calibrate else []))
+    files.keep(output, a.model, *(path for path in (a.calibrate, a.json) if path))
     graph = quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model)
-    packed = pack_graph(graph, labels, a.page)
+    packed = pack_graph(graph, labels, a.page, listening)
     files.write(output, packed.blob)
     about = _describe(output, packed.blob)
     table = facts()
@@ -87,13 +100,14 @@ def _pack(a: Arguments) -> int:
     table.add_row("kernels", " ".join(about["kernels"]))
     if about["labels"]:
         table.add_row("labels", str(len(about["labels"])))
+    _listening_rows(table, about)
     planned, steps = packed.plan, packed.program.steps
     if a.report:
         peak = f"{planned.peak} ({steps[planned.peak].kernel})" if steps else "none"
         table.add_row("arena at least", in_bytes(planned.least_bytes))
         table.add_row("without scratch", in_bytes(planned.least_without_scratch))
         table.add_row("peak step", peak)
-    print(f"{output}: packed from {a.model.name}")
+    print(f"{output}: packed from {a.model.name}" + (f", to listen as {listening.name} says" if listening else ""))
     show(table)
     if a.report:
         rows = columns("bytes of arena", "", "kernel", "alive", "overlap", "scratch", "needs", left=2)
@@ -103,6 +117,19 @@ def _pack(a: Arguments) -> int:
         print()
         show(rows)
     return 0
+
+
+def _listening_rows(table: Table, about: dict) -> None:
+    """The front end of a model, and what it listens for."""
+    if heard := about["frontend"]:
+        frames = f"{heard['channels']} channels of {heard['window']} samples, every {heard['step']}"
+        table.add_row("front end", f"{frames} at {heard['rate']:,} a second")
+    if found := about["detection"]:
+        table.add_row("listens for", ", ".join(found["words"]))
+        runs = f"{found['window']} runs" if found["window"] > 1 else "a run"
+        table.add_row(
+            "heard", f"above {found['cutoff']:.4g} in the mean of {runs}, a run every {found['every']} frames"
+        )
 
 
 # inspect
@@ -138,6 +165,7 @@ def _inspect(a: Arguments) -> int:
             table.add_row(key[:-1], f"{port['name']} {port['dtype']} {tuple(port['shape'])}, {real}")
     if about["labels"]:
         table.add_row("labels", ", ".join(about["labels"]))
+    _listening_rows(table, about)
     show(table)
     steps = columns("steps", "", "kernel", "shape", "reads at", "writes at", left=3)
     for i, step in enumerate(about["steps"]):
@@ -154,12 +182,16 @@ def _inspect(a: Arguments) -> int:
 # run
 
 
+def heap_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--heap", type=_heap, metavar="BYTES", help="heap of the interpreter, as on a board; default 8M")
+
+
 def _run_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("file", type=Path, metavar="FILE.whit")
     p.add_argument("inputs", type=Path, nargs="+", metavar="INPUT.npy", help="one per input; first axis samples")
     p.add_argument("-o", "--output", type=Path, action="append", metavar="OUTPUT.npy", help="one per output")
     p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
-    p.add_argument("--heap", type=_heap, metavar="BYTES", help="heap of the interpreter, as on a board; default 8M")
+    heap_argument(p)
 
 
 def _run(a: Arguments) -> int:
@@ -314,15 +346,30 @@ def _per(counted: Any, units: int) -> tuple[str, str]:
 
 
 def _demo_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", nargs="?", choices=("digits", "wakeword"), default="digits", help="default: digits")
     p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
+    p.add_argument(
+        "--wav", type=Path, metavar="FILE.wav", help="for wakeword: a recording in place of a synthetic voice"
+    )
 
 
 def _demo(a: Arguments) -> int:
-    """Pack the digits model, load it in MicroPython, and read handwritten digits it has never seen."""
-    from ..demo import demo
+    """Pack the digits model, load it in MicroPython, and read handwritten digits it has never seen.
 
-    with progress_bar("reading digits") as progress:
-        text, status = demo(a.kernels, progress)
+    Or a wake-word model, which hears "Hey Jarvis" in what a synthetic voice says.
+    """
+    if a.what == "wakeword":
+        from ..demo_wakeword import demo_wakeword
+
+        with progress_bar("listening") as progress:
+            text, status = demo_wakeword(a.wav, a.kernels, progress)
+    else:
+        from ..demo import demo
+
+        if a.wav:
+            raise WhitError("--wav goes with: whit demo wakeword")
+        with progress_bar("reading digits") as progress:
+            text, status = demo(a.kernels, progress)
     print(text)
     return status
 
@@ -333,5 +380,5 @@ COMMANDS = {
     "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
     "verify": ("compare with TensorFlow Lite Micro, byte for byte", _verify, _verify_arguments),
     "bench": ("instructions on emulated cores, beside CMSIS-NN's", _bench, _bench_arguments),
-    "demo": ("see it work: handwritten digits", _demo, _demo_arguments),
+    "demo": ("see it work: handwritten digits, or a wake word", _demo, _demo_arguments),
 }

@@ -1,0 +1,6 @@
+# What main.py needs to know of your network. Keep your own copy out of version control.
+
+WIFI = "name of the network"
+PASSWORD = "its password"
+BROKER = "192.168.1.10"  # name or address of the MQTT broker
+TOPIC = "home/wakeword"

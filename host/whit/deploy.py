@@ -16,6 +16,7 @@ from pathlib import Path
 from .errors import WhitError
 from .inspect import describe
 from .link import BoardError, Facts, Link
+from .listening import Listening
 from .needs import IN_PLACE, IN_RAM, PAGED, Needs, needs, packings
 from .runtime import ABI, ARCHES, runtime
 
@@ -68,7 +69,13 @@ class Measured:
 
 
 def prepare(
-    link: Link, source: Path, data: bytes, kernels: str = "native", labels: tuple[str, ...] = (), update: bool = False
+    link: Link,
+    source: Path,
+    data: bytes,
+    kernels: str = "native",
+    labels: tuple[str, ...] = (),
+    update: bool = False,
+    listening: Listening | None = None,
 ) -> Deployment:
     """Ask the board what it is and what it has, and make sure that the model will run there; nothing is written.
 
@@ -79,6 +86,7 @@ def prepare(
         kernels: "native", or "viper" for those precompiled.
         labels: class names, for a .tflite file.
         update: replace the model by whit.store, and leave the runtime as it is.
+        listening: what a .tflite file listens for.
 
     Raises:
         WhitError: firmware that whit does not run on, or a model that does not fit; by how much, and what would help.
@@ -93,7 +101,8 @@ def prepare(
     if source.suffix.lower() == ".whit":
         found = [(data, need) for need in needs(data, facts.arch, kernels, str(source)) if need.weights != IN_PLACE]
     else:
-        found = ((packed.blob, need) for packed, need in packings(data, source.name, facts.arch, kernels, labels))
+        tried = packings(data, source.name, facts.arch, kernels, labels, listening)
+        found = ((packed.blob, need) for packed, need in tried)
     blob, need = _choose(link, facts, path, found)
     _check_heap(link, source, blob, need, facts)
     ours = {} if update else runtime(facts.arch, kernels, describe(blob)["sections"])

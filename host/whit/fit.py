@@ -17,6 +17,7 @@ from .emulate import CORES, INSTALL
 from .errors import WhitError
 from .image import contents, littlefs_bytes, whit_itself
 from .inspect import describe
+from .listening import Listening
 from .needs import IN_PLACE, PAGED, Needs, needs, needs_on, pack_for
 
 _CORES = {core.name: core for core in CORES}
@@ -64,7 +65,7 @@ class Fit:
         return {key: value for key, value in asdict(self).items() if key != "blob"} | {"seconds": self.seconds}
 
 
-def fit(data: bytes, name: str, board: Board, kernels: str = "native") -> Fit:
+def fit(data: bytes, name: str, board: Board, kernels: str = "native", listening: Listening | None = None) -> Fit:
     """How a model fits a board.
 
     Args:
@@ -72,12 +73,13 @@ def fit(data: bytes, name: str, board: Board, kernels: str = "native") -> Fit:
         name: of the file; its suffix tells which of the two it is.
         board: one of boards().
         kernels: "native" or "viper".
+        listening: what a .tflite or .onnx file listens for.
 
     Raises:
         WhitError: the model is broken or not supported.
     """
     packed = PurePath(name).suffix.lower() != ".whit"
-    blob = pack_for(board, data, name, kernels)[0].blob if packed else data
+    blob = pack_for(board, data, name, kernels, listening)[0].blob if packed else data
     about = describe(blob, name)
     in_place = next(n for n in needs(blob, board.arch, kernels, name) if n.weights == IN_PLACE)
     need, lacking = needs_on(board, blob, name, kernels)

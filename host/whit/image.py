@@ -15,6 +15,7 @@ from littlefs import LittleFS, LittleFSError, UserContext, lfs
 from .boards import Board
 from .errors import WhitError
 from .inspect import describe
+from .listening import is_manifest, read_manifest
 from .needs import pack_for
 from .pack import pack
 from .read import read_file
@@ -38,7 +39,9 @@ def collect(source: Path) -> dict[str, bytes]:
         if source.suffix.lower() not in (*_MODELS, ".whit"):
             raise WhitError(f"{source}: is no model; give a .tflite, .onnx or .whit file, or a folder")
         _check_name(source)
-        return {source.name: data}
+        words = source.with_suffix(".json")
+        manifest = read_file(words) if source.suffix.lower() in _MODELS and words.is_file() else b""
+        return {source.name: data} | ({words.name: manifest} if is_manifest(manifest) else {})
     found = dict(_walk(source, "", (source.resolve(),)))
     if not found:
         raise WhitError(f"{source}: has no files; put a model into it, and the main.py that uses it")
@@ -84,6 +87,8 @@ def contents(
 ) -> dict[str, bytes]:
     """Every file of the board by its path: the user's own, with each model packed, and what of whit these models need.
 
+    The JSON of a wake word goes into its model, and not onto the board.
+
     Args:
         own: the user's files.
         ours: whit_itself().
@@ -97,7 +102,10 @@ def contents(
     packages = {module.split("/")[1] for module in modules}  # looked for in the root first, then in /lib
     folders = {parent.as_posix() for path in ours for parent in PurePosixPath(path).parents}
     places: dict[str, str] = {}
+    words = _words(own)
     for path in own:
+        if path in words.values():
+            continue
         place = path[: path.rindex(".")] + ".whit" if path.lower().endswith(_MODELS) else path
         if place in places:
             raise WhitError(f"{places[place]} and {path} would both be {place} on the board; remove one of them")
@@ -105,21 +113,26 @@ def contents(
         below = any(parent.as_posix() in ours for parent in PurePosixPath(place).parents)
         if _module(place) in modules or _module(place).split("/")[0] in packages or place in folders or below:
             raise WhitError(f"{path}: takes the place of a file of whit's own; rename it, or remove it if it is whit's")
-    there = {place: _checked(path, own[path], board, kernels) for place, path in places.items()}
+    there = {
+        place: _packed(path, own, words.get(path), board, kernels) if path.lower().endswith(_MODELS) else own[path]
+        for place, path in places.items()
+    }
     models = [describe(data, path) for path, data in there.items() if path.lower().endswith(".whit")]
     sections = {section for about in models for section in about["sections"]}
     return there | {path: data for path, data in ours.items() if needed(path, sections)}
 
 
-def _checked(path: str, data: bytes, board: Board | None, kernels: str) -> bytes:
-    """What goes on the board for a file of the user: a model packed, or as a board would accept it."""
-    if path.lower().endswith(_MODELS):
-        if board:
-            return pack_for(board, data, path, kernels)[0].blob
-        return pack(data, path).blob
-    if path.lower().endswith(".whit"):
-        describe(data, path)
-    return data
+def _words(own: Mapping[str, bytes]) -> dict[str, str]:
+    """The path of a model -> that of the JSON of its wake word, which is packed with it."""
+    named = {path: path[: path.rindex(".")] + ".json" for path in own if path.lower().endswith(_MODELS)}
+    return {path: words for path, words in named.items() if words in own and is_manifest(own[words])}
+
+
+def _packed(path: str, own: Mapping[str, bytes], words: str | None, board: Board | None, kernels: str) -> bytes:
+    listening = read_manifest(own[words], words) if words else None
+    if board:
+        return pack_for(board, own[path], path, kernels, listening)[0].blob
+    return pack(own[path], path, listening=listening).blob
 
 
 def _module(path: str) -> str:

@@ -67,13 +67,13 @@ def is_manifest(data: bytes) -> bool:
 
 
 def beside(model: Path) -> Listening | None:
-    """What the JSON of the same name asks for; None where none is there, or another kind of JSON.
+    """What the JSON of the same name asks for; None where none is there, or another kind of JSON, and of a .whit file.
 
     Raises:
         WhitError: a manifest that cannot be used.
     """
     path = model.with_suffix(".json")
-    if not path.is_file():
+    if model.suffix.lower() == ".whit" or not path.is_file():
         return None
     data = files.read(path)
     return read_manifest(data, str(path)) if is_manifest(data) else None

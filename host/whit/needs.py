@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from .boards import Board
 from .inspect import describe
+from .listening import Listening
 from .pack import Packed, pack
 from .page import least_page_bytes
 from .runtime import runtime
@@ -97,6 +98,7 @@ def pack_to_fit(
     labels: tuple[str, ...] = (),
     *,
     largest_block_bytes: int | None = None,
+    listening: Listening | None = None,
 ) -> tuple[Packed, Needs]:
     """Pack a TFLite model for a heap: whole if it fits, else in the largest pages with which it fits.
 
@@ -105,7 +107,7 @@ def pack_to_fit(
         name: what messages call it.
         arch, kernels: as for needs().
         heap_bytes, largest_block_bytes: of the board, as for Needs.lacking_bytes().
-        labels: as for pack().
+        labels, listening: as for pack().
 
     Returns:
         The packed model and what it needs; where it fits in no way, the one that lacks least.
@@ -118,7 +120,7 @@ def pack_to_fit(
         return need.lacking_bytes(heap_bytes, largest_block_bytes)
 
     tried = []
-    for packed, need in packings(data, name, arch, kernels, labels):
+    for packed, need in packings(data, name, arch, kernels, labels, listening):
         if not lacking(need):
             return packed, need
         tried.append((packed, need))
@@ -126,23 +128,34 @@ def pack_to_fit(
 
 
 def packings(
-    data: bytes, name: str, arch: str, kernels: str = "native", labels: tuple[str, ...] = ()
+    data: bytes,
+    name: str,
+    arch: str,
+    kernels: str = "native",
+    labels: tuple[str, ...] = (),
+    listening: Listening | None = None,
 ) -> Iterator[tuple[Packed, Needs]]:
     """A TFLite model packed whole, and then in ever smaller pages; arguments and errors as for pack_to_fit()."""
-    whole = _pack(data, name, labels)
+    whole = _pack(data, name, labels, listening=listening)
     yield whole, needs(whole.blob, arch, kernels, name)[0]
     least = least_page_bytes(whole.program)
     for page_bytes in sorted(({size for size in PAGES if size > least} | {least}) - {0}, reverse=True):
-        packed = _pack(data, name, labels, page_bytes)
+        packed = _pack(data, name, labels, page_bytes, listening)
         yield packed, next(n for n in needs(packed.blob, arch, kernels, name) if n.weights == PAGED)
 
 
 def pack_for(
-    board: Board, data: bytes, name: str, kernels: str = "native", labels: tuple[str, ...] = ()
+    board: Board, data: bytes, name: str, kernels: str = "native", listening: Listening | None = None
 ) -> tuple[Packed, Needs]:
     """pack_to_fit() for a board with stock firmware that has booted."""
     return pack_to_fit(
-        data, name, board.arch, board.free_bytes, kernels, labels, largest_block_bytes=board.largest_block_bytes
+        data,
+        name,
+        board.arch,
+        board.free_bytes,
+        kernels,
+        largest_block_bytes=board.largest_block_bytes,
+        listening=listening,
     )
 
 

@@ -20,7 +20,7 @@ from .runtime import PREBUILT
 
 KERNEL_SETS = ("native", "viper")
 HEAP_BYTES = 8 << 20
-_BLOB = "model.whit"  # as messages of the runtime call it, before they get the name of the user's file
+BLOB = "model.whit"  # as messages of the runtime call it, before they get the name of the user's file
 _UNIX = "import sys, micropython_unix; sys.exit(micropython_unix.main())"
 _MAIN = Path(__file__).with_name("unix_main.py")
 
@@ -82,11 +82,11 @@ def simulate(
     count = len(arrays[0])
     with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path(prebuilt) as environment:
         work = Path(folder)
-        (work / _BLOB).write_bytes(blob)
+        (work / BLOB).write_bytes(blob)
         rows = [np.ascontiguousarray(a).reshape(count, -1).view(np.uint8) for a in arrays]
         (work / "inputs").write_bytes(np.concatenate(rows, axis=1).tobytes())
         arguments = [str(work), "float" if real else "int", kernels or "", str(paged), str(count)]
-        _call([*interpreter(heap_bytes), str(_MAIN), *arguments], environment, str(path), count, progress)
+        call([*interpreter(heap_bytes), str(_MAIN), *arguments], environment, str(path), count, progress)
         raw = np.frombuffer((work / "outputs").read_bytes(), np.uint8).reshape(count, -1)
     outputs, at = [], 0
     for port in about["outputs"]:
@@ -130,7 +130,7 @@ def _prepare(path: Path, ports: list[dict], inputs: Sequence[np.ndarray]) -> tup
     return arrays, kinds == {"f"}
 
 
-def _call(
+def call(
     command: list[str], environment: dict[str, str], name: str, count: int, progress: Callable[[int, int], None]
 ) -> None:
     """Run the interpreter; it prints a line per sample, and on failure the message alone to its standard error."""
@@ -145,7 +145,7 @@ def _call(
                 progress(int(line) + 1, count)
             else:
                 said = line  # at the end, the last line of a traceback: an error nobody foresaw
-        message = (process.stderr.read().strip() or said.strip()).replace(_BLOB, name)
+        message = (process.stderr.read().strip() or said.strip()).replace(BLOB, name)
         process.wait()
     except BaseException:  # a stopped command leaves no interpreter behind
         process.kill()

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from .. import __version__
 from ..errors import WhitError
-from . import board, evaluate, fit, image, model, quantize, train
+from . import board, evaluate, fit, image, listen, model, quantize, train
 
 # name: what it is for, what it does, its arguments
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]] = {
     **model.COMMANDS,
+    **listen.COMMANDS,
     **quantize.COMMANDS,
     **train.COMMANDS,
     **fit.COMMANDS,

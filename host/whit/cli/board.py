@@ -17,6 +17,7 @@ from .show import facts, in_bytes, in_seconds, progress_bar, show
 if TYPE_CHECKING:
     from ..deploy import Deployment, Measured
     from ..link import Link
+    from ..listening import Listening
 
 Arguments = argparse.Namespace
 
@@ -35,12 +36,15 @@ def _deploy_arguments(p: argparse.ArgumentParser) -> None:
 def _deploy(a: Arguments) -> int:
     """Put a model and whit onto a board over USB, run its self-test there, and take the time of an inference.
 
-    A .tflite or .onnx file is packed to fit the board. What the board has already is not copied again.
+    A .tflite or .onnx file is packed to fit the board, with MODEL.json beside it where that is the JSON of a wake word.
+    What the board has already is not copied again.
     """
     from ..link import connect
+    from ..listening import beside
     from ..read import read_file
 
     data = read_file(a.model)
+    listening = beside(a.model)
     labels = read_labels(a.labels) if a.labels else ()
     if labels and a.model.suffix.lower() == ".whit":
         raise WhitError("--labels are packed with a model; give the model that it was packed from")
@@ -48,7 +52,7 @@ def _deploy(a: Arguments) -> int:
         if a.board:
             raise WhitError("--board names a board to simulate; add --simulate, or leave it out: a real one is asked")
         with connect(a.port) as link:
-            return _deploy_to(link, a, data, labels)
+            return _deploy_to(link, a, data, labels, listening)
     if a.port or a.update:
         raise WhitError(
             f"--simulate is a new board; leave out {'--port' if a.port else '--update'}, or use one that stays: "
@@ -56,13 +60,15 @@ def _deploy(a: Arguments) -> int:
         )
     simulated = board(a.board or "Pico")
     with virtual.virtual_board(simulated) as plugged, connect(plugged.port) as link:
-        return _deploy_to(link, a, data, labels, f"{simulated.name}, simulated")
+        return _deploy_to(link, a, data, labels, listening, f"{simulated.name}, simulated")
 
 
-def _deploy_to(link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], name: str = "") -> int:
+def _deploy_to(
+    link: Link, a: Arguments, data: bytes, labels: tuple[str, ...], listening: Listening | None, name: str = ""
+) -> int:
     from .. import deploy
 
-    plan = deploy.prepare(link, a.model, data, a.kernels, labels, a.update)
+    plan = deploy.prepare(link, a.model, data, a.kernels, labels, a.update, listening)
     said, needs = plan.facts, plan.needs
     name = name or ("a simulated board" if said.machine.startswith("linux") else said.machine)
     print(f"{name}, MicroPython {said.version}, {said.arch}, at {link.port}")

@@ -32,13 +32,14 @@ def _fit(a: Arguments) -> int:
     if it does not fit the board that was named.
     """
     from ..fit import count, fit
+    from ..listening import beside
     from ..read import read_file
 
     data = read_file(a.model)
     wanted = [board(a.board)] if a.board is not None else boards()
     why: list[str] = []
     with progress_bar("counting") as progress:
-        fits = [fit(data, a.model.name, each, a.kernels) for each in wanted]
+        fits = [fit(data, a.model.name, each, a.kernels, beside(a.model)) for each in wanted]
         if not a.no_time:
             fits, why = count(fits, a.model.name, a.kernels, progress)
     status = 1 if a.board is not None and not fits[0].fits else 0

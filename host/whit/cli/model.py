@@ -39,17 +39,21 @@ def _page(text: str) -> int:
     return size(text)
 
 
-def _pack_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
-    calibrate_argument(p)
-    p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
-    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
+def json_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
         help="what to listen for: the JSON of a wake word; default: MODEL.json where that is one",
     )
+
+
+def _pack_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .tflite or .onnx file")
+    calibrate_argument(p)
+    p.add_argument("-o", "--output", type=Path, metavar="OUT.whit", help="default: the model's name with .whit")
+    p.add_argument("--labels", type=Path, metavar="FILE", help="class names, one per line; default: those in the model")
+    json_argument(p)
     p.add_argument(
         "--page",
         type=_page,
@@ -178,12 +182,16 @@ def _inspect(a: Arguments) -> int:
 # run
 
 
+def heap_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--heap", type=_heap, metavar="BYTES", help="heap of the interpreter, as on a board; default 8M")
+
+
 def _run_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("file", type=Path, metavar="FILE.whit")
     p.add_argument("inputs", type=Path, nargs="+", metavar="INPUT.npy", help="one per input; first axis samples")
     p.add_argument("-o", "--output", type=Path, action="append", metavar="OUTPUT.npy", help="one per output")
     p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
-    p.add_argument("--heap", type=_heap, metavar="BYTES", help="heap of the interpreter, as on a board; default 8M")
+    heap_argument(p)
 
 
 def _run(a: Arguments) -> int:
@@ -338,15 +346,30 @@ def _per(counted: Any, units: int) -> tuple[str, str]:
 
 
 def _demo_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("what", nargs="?", choices=("digits", "wakeword"), default="digits", help="default: digits")
     p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
+    p.add_argument(
+        "--wav", type=Path, metavar="FILE.wav", help="for wakeword: a recording in place of a synthetic voice"
+    )
 
 
 def _demo(a: Arguments) -> int:
-    """Pack the digits model, load it in MicroPython, and read handwritten digits it has never seen."""
-    from ..demo import demo
+    """Pack the digits model, load it in MicroPython, and read handwritten digits it has never seen.
 
-    with progress_bar("reading digits") as progress:
-        text, status = demo(a.kernels, progress)
+    Or a wake-word model, which hears "Hey Jarvis" in what a synthetic voice says.
+    """
+    if a.what == "wakeword":
+        from ..demo_wakeword import demo_wakeword
+
+        with progress_bar("listening") as progress:
+            text, status = demo_wakeword(a.wav, a.kernels, progress)
+    else:
+        from ..demo import demo
+
+        if a.wav:
+            raise WhitError("--wav goes with: whit demo wakeword")
+        with progress_bar("reading digits") as progress:
+            text, status = demo(a.kernels, progress)
     print(text)
     return status
 
@@ -357,5 +380,5 @@ COMMANDS = {
     "run": ("samples through a .whit file, under MicroPython", _run, _run_arguments),
     "verify": ("compare with TensorFlow Lite Micro, byte for byte", _verify, _verify_arguments),
     "bench": ("instructions on emulated cores, beside CMSIS-NN's", _bench, _bench_arguments),
-    "demo": ("see it work: handwritten digits", _demo, _demo_arguments),
+    "demo": ("see it work: handwritten digits, or a wake word", _demo, _demo_arguments),
 }

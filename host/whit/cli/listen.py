@@ -1,0 +1,63 @@
+"""The command that lets a model listen to a recording."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import files
+from ..errors import WhitError
+from ..hear import Heard
+from .model import heap_argument, json_argument
+from .show import progress_bar
+
+Arguments = argparse.Namespace
+
+
+def _listen_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("recording", type=Path, metavar="FILE.wav", help="one channel, 16 bits, at the model's rate")
+    p.add_argument("model", type=Path, metavar="MODEL", help="a .whit file, or a .tflite or .onnx file and its JSON")
+    json_argument(p)
+    p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
+    heap_argument(p)
+
+
+def _listen(a: Arguments) -> int:
+    """Let a model listen to a recording under the unix port of MicroPython, and print the words it hears."""
+    from ..hear import hear, listener_of
+    from ..recording import read_wav
+    from ..simulate import HEAP_BYTES
+
+    blob = _blob(a)
+    rate = listener_of(a.model, blob)["frontend"]["rate"]
+    samples = read_wav(a.recording, rate)
+    with progress_bar("listening") as progress:
+        heard = hear(a.model, blob, samples, a.kernels, a.heap or HEAP_BYTES, progress)
+    print(f"{a.recording}: {len(samples) / rate:.2f} s, heard by {a.model.name} under MicroPython")
+    print("\n".join(lines_of(heard)))
+    return 0
+
+
+def lines_of(heard: list[Heard]) -> list[str]:
+    """A line for each word."""
+    return [f"{each.ms / 1000:9.3f} s  {each.word}" for each in heard] or ["  no word"]
+
+
+def _blob(a: Arguments) -> bytes:
+    """The .whit file, packed where it is not yet."""
+    from ..listening import beside, read_manifest
+    from ..pack import pack
+    from ..read import read_file
+
+    if a.model.suffix.lower() == ".whit":
+        if a.json:
+            raise WhitError(f"{a.json}: --json goes with a .tflite or .onnx file, {a.model} is packed; leave it out")
+        return files.read(a.model)
+    data = read_file(a.model)
+    listening = read_manifest(files.read(a.json), str(a.json)) if a.json else beside(a.model)
+    if listening is None:
+        raise WhitError(f"{a.model}: no JSON of a wake word lies beside it; give it with --json")
+    return pack(data, a.model.name, listening=listening).blob
+
+
+COMMANDS = {"listen": ("the words that a model hears in a recording, under MicroPython", _listen, _listen_arguments)}

@@ -178,15 +178,40 @@ static inline int rows_of_band(const depthwise_step *s, int row, int tall) {
     return rows;
 }
 
+// The one window that is the whole image, as over the last frames of a stream: each channel where it lies.
+static PLAIN void whole(const depthwise_step *s, const uint8_t *weights, const int8_t *x, const output *to, int8_t *y) {
+    const int8_t *w = (const int8_t *)weights + s->w;
+    const quant *q = quant_at(weights, s->q);
+    int taps = s->kh * s->kw, ic = s->ic;
+    for (int left = ic, n; left > 0; left -= n, q++, y += n) {
+        int32_t sums[4 * BLOCK];
+        n = left < 4 ? left : 4;
+        for (int i = 0; i < n; i++) {
+            const int8_t *from = x++;
+            int32_t sum = 0;
+            for (const int8_t *end = w + taps; w != end; from += ic) {
+                sum += *w++ * *from;
+            }
+            sums[i * BLOCK] = sum;
+        }
+        finish(sums, 1, q, 0, n, to, y);
+    }
+}
+
 static void depthwise(const depthwise_step *s, const uint8_t *weights, uint8_t *arena) {
+    const int8_t *x = (const int8_t *)arena + s->x;
+    int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;
+    output to = output_of(s->flags & BOUNDED, s->zo, s->lo, s->hi, s->oc);
+    if (s->oh * s->ow == 1 && s->oc == s->ic && s->ih == s->kh && s->iw == s->kw && s->py + s->px == 0 &&
+        s->dy * s->dx == 1) {
+        whole(s, weights, x, &to, y);
+        return;
+    }
 #ifdef DEPTHWISE_FAST
     if (s->flags & BOUNDED && DEPTHWISE_FAST(s, weights, arena)) {
         return;
     }
 #endif
-    const int8_t *x = (const int8_t *)arena + s->x;
-    int8_t *y = (int8_t *)arena + s->y, *band = (int8_t *)arena + s->s;
-    output to = output_of(s->flags & BOUNDED, s->zo, s->lo, s->hi, s->oc);
     if (s->oc != s->ic) {
         view v = {x, s->ih, s->iw, s->iw * s->ic, s->ic, -s->py, -s->px};
         for (int o = 0, share = s->ic; o < s->oc; o++, y++) {

@@ -30,6 +30,13 @@ CASES = {
     **{f"{n}_pixels": dict(x=(1, n, 8), k=(1, 1), out=5) for n in (2, 3, 5, 6, 7)},
     **{f"{n}_pixels_of_windows": dict(x=(1, n, 3), out=5) for n in (1, 2, 3, 6)},
     **{f"pointwise_{n}_in": dict(x=(3, 3, n), k=(1, 1)) for n in (8, 12, 20, 24, 28, 32, 36)},
+    # one window over the whole image: a dense layer
+    "whole": dict(x=(5, 1, 40), k=(5, 1), out=30, stride=(3, 1), padding=VALID, zi=-128, act=RELU),
+    "whole_odd": dict(x=(3, 3, 5), out=7, stride=(3, 3), zo=-9),
+    "whole_one_scale": dict(x=(3, 2, 7), k=(3, 2), out=5, padding=VALID, per_channel=False),
+    "whole_extreme": dict(x=(4, 4, 9), k=(4, 4), out=5, padding=VALID, values="extreme", zi=127),
+    "whole_int4": dict(x=(5, 1, 12), k=(5, 1), out=9, padding=VALID, weights="int4"),
+    "whole_but_dilated": dict(x=(3, 3, 5), out=6, stride=(3, 3), dilation=(2, 2)),
     # stride, padding, dilation
     "valid": dict(padding=VALID, x=(6, 7, 4)),
     "valid_to_one_pixel": dict(padding=VALID, x=(3, 3, 5), out=6),

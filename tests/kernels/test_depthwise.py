@@ -43,6 +43,17 @@ CASES = {
     "5x5_stride_2": dict(x=(9, 8, 4), k=(5, 5), stride=(2, 2)),
     "2x2_stride_2": dict(x=(8, 7, 4), k=(2, 2), stride=(2, 2)),
     "5x5_valid": dict(x=(9, 8, 4), k=(5, 5), padding=VALID),
+    # one window over the whole image
+    "whole": dict(x=(4, 3, 6), k=(4, 3), padding=VALID),
+    "whole_column": dict(x=(21, 1, 60), k=(21, 1), padding=VALID, zi=-128, zo=-36),
+    "whole_row": dict(x=(1, 9, 7), k=(1, 9), padding=VALID, act=RELU),
+    "whole_saturated": dict(x=(5, 1, 13), k=(5, 1), padding=VALID, so=0.005),
+    "whole_extreme": dict(x=(17, 1, 9), k=(17, 1), padding=VALID, values="extreme", zi=127),
+    "whole_large": dict(x=(17, 1, 9), k=(17, 1), padding=VALID, values="large"),
+    "whole_with_stride": dict(x=(3, 3, 5), stride=(3, 4)),
+    "whole_multiplied": dict(x=(4, 3, 3), k=(4, 3), out=2, padding=VALID),
+    "whole_but_dilated": dict(x=(3, 3, 5), stride=(3, 3), dilation=(2, 2)),
+    "one_pixel_of_1x1": dict(x=(1, 1, 6), k=(1, 1)),
     # depth multiplier
     "multiplier_2": dict(x=(5, 4, 3), out=2),
     "multiplier_3": dict(x=(4, 4, 5), out=3),

@@ -30,39 +30,43 @@ INLINE tables tables_of(const section *p) {
     return t;
 }
 
-// The place of a complex point, counted in base 4, with its digits in reverse: -> that of the point behind.
-INLINE unsigned following(unsigned place) {
-    unsigned digit = POINTS / 4;
-    while (place >= 3 * digit && digit) {
-        place -= 3 * digit; // place < 4 * digit, as all digits above are 0 by now
-        digit >>= 2;
-    }
-    return place + digit;
-}
+enum { EIGHT = 8 };
 
 // The ring times the window to the points, pairs of samples as complex numbers; -> how far they can be shifted left.
+// Eight samples at a time are four points whose places, their numbers' digits to the base 4 in reverse, are 64 apart.
 static int windowed(const section *p, const int16_t *c, state *s, const int16_t *ring) {
-    int16_t *x = (int16_t *)s->x;
+    const int16_t *from = ring + s->at, *end = ring + p->window;
     uint32_t all = 0;
-    unsigned place = 0, k = s->at;
-    for (int i = 0; i < 2 * POINTS; i++) {
-        int32_t v = 0;
-        if (i < p->window) {
-            v = (ring[k] * c[i]) >> 12;
-            all |= v < 0 ? -v : v;
-            if (++k == p->window) {
-                k = 0;
+    int left = p->window;
+    for (int j = 0; j < POINTS / 4; j++, c += EIGHT) {
+        uint32_t copy[EIGHT / 2];
+        const int16_t *x = from;
+        if (left >= EIGHT && end - from >= EIGHT && !((uintptr_t)from & 2)) {
+            from = end - from == EIGHT ? ring : from + EIGHT;
+            left -= EIGHT;
+        } else { // near an end, or at odd places
+            int16_t *to = (int16_t *)copy;
+            for (int i = 0; i < EIGHT; i++) {
+                to[i] = 0;
+                if (left) {
+                    to[i] = *from++;
+                    left--;
+                    from = from == end ? ring : from;
+                }
             }
+            x = to;
         }
-        x[2 * place + (i & 1)] = v;
-        if (i & 1) {
-            place = following(place);
+        complex *y = s->x + (j << 4 & 48) + (j & 12) + (j >> 4);
+        for (int i = 0; i < EIGHT; i += 2, y += POINTS / 4) {
+            all |= weighted((const complex *)(x + i), (const complex *)(c + i), y);
         }
     }
     // The reference takes -32768 for no number to leave room for, and where others do not keep it from shifting, it
     // is shifted out.
+    all |= all >> 16;
     int shift = 15 - bits(all & 0x7FFF);
-    if (all >> 15 && shift) {
+    if (all & 0x8000 && shift) {
+        int16_t *x = (int16_t *)s->x;
         for (int i = 0; i < 2 * POINTS; i++) {
             x[i] = x[i] == -32768 ? 0 : x[i];
         }
@@ -76,15 +80,15 @@ INLINE uintptr_t take(const section *p, state *s, int16_t *ring, const uint8_t *
         n = s->left;
     }
     s->left -= n;
-    unsigned at = s->at;
     int even = !((uintptr_t)samples & 1);
-    for (uintptr_t i = 0; i < n; i++, samples += 2) {
-        ring[at] = even ? *(const int16_t *)samples : samples[0] | samples[1] << 8;
-        if (++at == p->window) {
-            at = 0;
+    int16_t *to = ring + s->at, *end = ring + p->window;
+    for (const uint8_t *last = samples + 2 * n; samples < last; samples += 2) {
+        *to++ = even ? *(const int16_t *)samples : samples[0] | samples[1] << 8;
+        if (to == end) {
+            to = ring;
         }
     }
-    s->at = at;
+    s->at = to - ring;
     return n;
 }
 

@@ -1,72 +1,7 @@
 // From the energies to the features: mel slopes, square root, noise reduction, gain control, logarithm.
 #ifndef WHIT_CHANNELS_H
 #define WHIT_CHANNELS_H
-#include "frontend.h"
-
-// What an ARMv6-M has no instruction for, and no function of a library may give.
-#if defined(__ARM_ARCH_6M__)
-static NOINLINE uint64_t product(uint32_t a, uint32_t b) {
-    uint32_t low = (a & 0xFFFF) * (b & 0xFFFF), middle = (a >> 16) * (b & 0xFFFF) + (low >> 16);
-    uint32_t other = (a & 0xFFFF) * (b >> 16) + (middle & 0xFFFF);
-    uint32_t high = (a >> 16) * (b >> 16) + (middle >> 16) + (other >> 16);
-    return (uint64_t)high << 32 | (low & 0xFFFF) | other << 16;
-}
-#else
-INLINE uint64_t product(uint32_t a, uint32_t b) {
-    return (uint64_t)a * b;
-}
-#endif
-
-#if defined(__ARM_ARCH_6M__)
-INLINE int bits(uint32_t x) {
-    int n = 0;
-    for (int half = 16; half; half >>= 1) {
-        if (x >> half) {
-            x >>= half;
-            n += half;
-        }
-    }
-    return n + (int)x;
-}
-#else
-// How many bits x has without leading zeros.
-INLINE int bits(uint32_t x) {
-    return x ? 32 - __builtin_clz(x) : 0;
-}
-#endif
-
-// round(sqrt(x)), but 0xFFFF where that is 2^16 and x has 32 bits; x < 2^56.
-static NOINLINE uint32_t root(uint64_t x) {
-    uint32_t high = x >> 32, low = x, rest = 0, found = 0;
-    int pairs = 16;
-    if (!high) {
-        high = low;
-        low = 0;
-        pairs = 0;
-        if (!high) {
-            return 0;
-        }
-    }
-    // Two bits of x to one of the root, from the first pair that is not 0.
-    int skipped = (32 - bits(high)) >> 1;
-    high <<= 2 * skipped;
-    if (skipped) {
-        high |= low >> (32 - 2 * skipped);
-        low <<= 2 * skipped;
-    }
-    for (pairs += 16 - skipped; pairs; pairs--) {
-        rest = rest << 2 | high >> 30;
-        high = high << 2 | low >> 30;
-        low <<= 2;
-        uint32_t more = found << 2 | 1;
-        found <<= 1;
-        if (rest >= more) {
-            rest -= more;
-            found++;
-        }
-    }
-    return found + (rest > found && found != 0xFFFF);
-}
+#include "root.h"
 
 // A mel slope: sum of w * e and sum of (4096 - w) * e over its bins, as the accumulators of two channels.
 typedef struct {

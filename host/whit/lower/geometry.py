@@ -43,4 +43,10 @@ def windows(
         values["s" + letter] = low.field("stride", stride, 255)
         values["d" + letter] = low.field("dilation", dilation, 255)
         values["p" + letter] = low.field("padding", given.before[n] if given else padding, 255)
+    if iw == ow == kernel[1] == 1:  # a column is a row, which kernels are made for
+        return {_TURNED.get(name, name): value for name, value in values.items()}
     return values
+
+
+_TURNED = {a + b: a + c for a, b, c in [*((a, "h", "w") for a in "iok"), *((a, "y", "x") for a in "sdp")]}
+_TURNED |= {b: a for a, b in _TURNED.items()}

@@ -10,6 +10,7 @@ from .. import fixedpoint as fp
 from .. import layout
 from ..device import opset
 from ..graph import Operator, Tensor
+from ..program import Place
 from .geometry import image, windows
 from .lowering import Lowering, operator
 
@@ -32,9 +33,9 @@ def _multipliers(low: Lowering, x: Tensor, w: Tensor, y: Tensor, axis: int) -> l
 
 
 def _weighted(
-    low: Lowering, x: Tensor, y: Tensor, axis: int, dtypes: tuple[str, ...] = ("int8", "int4")
+    low: Lowering, x: Tensor, y: Tensor, axis: int, dtypes: tuple[str, ...] = ("int8", "int4"), dense: bool = False
 ) -> tuple[np.ndarray, bytes, int]:
-    """What the three kernels with weights share.
+    """What the three kernels with weights share; `dense`: for the kernel of that name.
 
     Returns int8 weights [channels, k], the quant blocks with the input's zero point folded into the bias, and flags.
     """
@@ -67,7 +68,7 @@ def _weighted(
     folded = np.where(same, 4 * (least - y.zero_point), folded)
     multiplier, shift = np.where(same, 1 << 30, multiplier), np.where(same, 1, shift)
     reach = np.abs(folded) + 128 * np.abs(weights.astype(np.int64)).sum(1)
-    if low.op.kind == "FULLY_CONNECTED":  # dense_blocks() stores even k as w + 128 and takes x - 128 for odd k
+    if dense:  # dense_blocks() stores even k as w + 128 and takes x - 128 for odd k
         folded = folded + 128 * weights[:, 1::2].sum(1, dtype=np.int64)
         reach = np.abs(folded) + 256 * 256 * weights.shape[1]
     bounded = bool((weights >= -127).all() and (shift >= 1).all() and (reach < 1 << 29).all())
@@ -84,13 +85,18 @@ def _blocks(weights: np.ndarray, flags: int, write: Callable[[np.ndarray], bytes
 def _conv_2d(low: Lowering, op: Operator) -> None:
     x, source, padding = low.padded()
     y, result = low.result()
-    weights, quant, flags = _weighted(low, x, y, 0)
-    shape = low.tensor(op.inputs[1]).shape
+    shape = low.tensor(op.inputs[1]).shape if len(op.inputs) > 1 and op.inputs[1] >= 0 else ()
+    dilated = any(op.options.get(f"Dilation{axis}Factor", 1) != 1 for axis in "HW")
+    alone = padding is None and not dilated and x.shape[1:] == shape[1:] and y.shape[1:3] == (1, 1)
+    weights, quant, flags = _weighted(low, x, y, 0, dense=alone)
     channels = image(low, x)[2]
     if shape[3] != channels:
         groups = f" ({channels // shape[3]} groups)" if channels % shape[3] == 0 else ""
         raise low.error(f"weights {shape} over {channels} channels{groups} are not supported", "use groups=1")
     values = windows(low, op, x, y, (shape[1], shape[2]), padding)
+    if alone:  # the one window is the whole image, so it is a layer over all of it
+        _dense(low, x.size, 1, y, weights, flags, quant, {"x": source, "y": result})
+        return
     values |= {"ic": channels, "oc": len(weights), "zi": x.zero_point, "zo": y.zero_point} | low.clamp(y)
     blocks = {"w": _blocks(weights, flags, layout.quad_blocks), "q": quant}
     low.add_step("conv2d", values, {"x": source, "y": result}, blocks, flags)
@@ -120,11 +126,17 @@ def _fully_connected(low: Lowering, op: Operator) -> None:
         raise low.error("has shuffled weights", "export it with the default weights format")
     x, source = low.activation(0)
     y, result = low.result()
-    weights, quant, flags = _weighted(low, x, y, 0)
+    weights, quant, flags = _weighted(low, x, y, 0, dense=True)
     o, k = weights.shape
     rows = x.size // k
     if rows * k != x.size or rows * o != y.size:
         raise low.error(f"weights ({o}, {k}) do not take {x.shape} to {y.shape}", "export the model again")
-    values = {"k": k, "o": o, "rows": low.field("rows", rows, 65535), "zo": y.zero_point} | low.clamp(y)
+    _dense(low, k, rows, y, weights, flags, quant, {"x": source, "y": result})
+
+
+def _dense(
+    low: Lowering, k: int, rows: int, y: Tensor, weights: np.ndarray, flags: int, quant: bytes, arena: dict[str, Place]
+) -> None:
+    values = {"k": k, "o": len(weights), "rows": low.field("rows", rows, 65535), "zo": y.zero_point} | low.clamp(y)
     blocks = {"w": _blocks(weights, flags, layout.dense_blocks), "q": quant}
-    low.add_step("dense", values, {"x": source, "y": result}, blocks, flags)
+    low.add_step("dense", values, arena, blocks, flags)

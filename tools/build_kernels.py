@@ -57,17 +57,20 @@ UNSCHEDULED = "-mllvm", "-enable-misched=false"
 SMALLER = ("-Oz",)  # where it takes no time
 # Where the time goes in assembly, what is around it is small: without a register for each loop's every address.
 COMPACT = "-Oz", "-mllvm", "-disable-lsr"
-ALIGNED = ("-mno-unaligned-access",)  # samples lie anywhere: by bytes, or every such core would have to take them
+# For the front end. Samples lie anywhere, and are taken by bytes: else the core would have to take them so.
+BY_WORDS = ("-fno-strict-aliasing",)  # samples, points and energies are taken as one another
+DIRECT = "-mllvm", "-disable-lsr"
+ALIGNED = *DIRECT, "-mno-unaligned-access"
 ARCHES = (
     Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone"), tuning=SMALLER),
-    Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus"), ("m0.S",)),
+    Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus"), ("m0.S",), audio=DIRECT),
     Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"), (), UNSCHEDULED, ALIGNED),
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4"), ("dsp.S",), COMPACT, ALIGNED),
     Arch("armv7emdp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m7"), ("dsp.S",), COMPACT, ALIGNED),
     Arch(
         "rv32imc", ("--target=riscv32-unknown-elf", "-march=rv32imc", "-mabi=ilp32", "-mno-relax"), tuning=UNSCHEDULED
     ),
-    Arch("xtensawin", xtensa.TARGET, tuning=SMALLER),
+    Arch("xtensawin", xtensa.TARGET, tuning=SMALLER, audio=DIRECT),
 )
 
 CFLAGS = (
@@ -78,7 +81,7 @@ CFLAGS = (
 
 def link(arch: Arch, work: Path, source: Path = NATIVE, extra: Sequence[str] = ()) -> Path:
     """Compile and link to an ELF file that is verified to be flat code; refuses undefined symbols."""
-    flags = (*arch.target, *CFLAGS, *{NATIVE: arch.tuning, AUDIO: arch.audio}.get(source, ()), *extra)
+    flags = (*arch.target, *CFLAGS, *{NATIVE: arch.tuning, AUDIO: (*BY_WORDS, *arch.audio)}.get(source, ()), *extra)
     if arch.name == "xtensawin":
         return xtensa.link(source, flags, work)  # which verifies every instruction
     elf, objects = work / "native.elf", []

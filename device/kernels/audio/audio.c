@@ -57,8 +57,10 @@ static int windowed(const section *p, const int16_t *c, state *s, const int16_t 
             x = to;
         }
         complex *y = s->x + (j << 4 & 48) + (j & 12) + (j >> 4);
-        for (int i = 0; i < EIGHT; i += 2, y += POINTS / 4) {
-            all |= weighted((const complex *)(x + i), (const complex *)(c + i), y);
+        const complex *samples = (const complex *)x, *weights = (const complex *)c;
+#pragma unroll
+        for (int i = 0; i < EIGHT / 2; i++) {
+            all |= weighted(samples + i, weights + i, y + i * (POINTS / 4));
         }
     }
     // The reference takes -32768 for no number to leave room for, and where others do not keep it from shifting, it
@@ -80,13 +82,20 @@ INLINE uintptr_t take(const section *p, state *s, int16_t *ring, const uint8_t *
         n = s->left;
     }
     s->left -= n;
-    int even = !((uintptr_t)samples & 1);
     int16_t *to = ring + s->at, *end = ring + p->window;
-    for (const uint8_t *last = samples + 2 * n; samples < last; samples += 2) {
-        *to++ = even ? *(const int16_t *)samples : samples[0] | samples[1] << 8;
-        if (to == end) {
-            to = ring;
+    for (uintptr_t left = n; left;) {
+        uintptr_t run = left < (uintptr_t)(end - to) ? left : (uintptr_t)(end - to);
+        left -= run;
+        if ((uintptr_t)samples & 1) {
+            for (; run; run--, samples += 2) {
+                *to++ = samples[0] | samples[1] << 8;
+            }
+        } else {
+            for (; run; run--, samples += 2) {
+                *to++ = *(const int16_t *)samples;
+            }
         }
+        to = to == end ? ring : to;
     }
     s->at = to - ring;
     return n;

@@ -11,11 +11,30 @@ typedef struct {
 // energies, each < 2^31, and weights of the next slope; both move on.
 static slope next_slope(const uint32_t **energies, const int16_t **weights, int width) {
     uint64_t weighted = 0, whole = 0;
-    for (const uint32_t *end = *energies + width; *energies < end;) {
-        uint32_t e = *(*energies)++;
-        weighted += product(e, *(*weights)++);
-        whole += e;
+    const uint32_t *e = *energies;
+    const int16_t *w = *weights;
+    *energies += width;
+    *weights += width;
+#ifdef WIDE_PRODUCTS
+    for (; width; width--, e++, w++) {
+        weighted += (uint64_t)*e * (uint32_t)*w;
+        whole += *e;
     }
+#else
+    while (width) { // by halves, of which so many do not leave 32 bits
+        uint32_t low = 0, high = 0, low_whole = 0, high_whole = 0;
+        int n = width < 16 ? width : 16;
+        width -= n;
+        for (; n; n--, e++, w++) {
+            low += (*e & 0xFFFF) * *w;
+            high += (*e >> 16) * *w;
+            low_whole += *e & 0xFFFF;
+            high_whole += *e >> 16;
+        }
+        weighted += ((uint64_t)high << 16) + low;
+        whole += ((uint64_t)high_whole << 16) + low_whole;
+    }
+#endif
     return (slope){weighted, (whole << 12) - weighted};
 }
 

@@ -25,13 +25,19 @@ static NOINLINE void plain(complex *x, int m, int32_t quarter) {
     }
 }
 
-// Those that have the twiddles w^k, w^2k and w^3k: w points to w^0.
-static NOINLINE void turned(complex *x, int m, const complex *w, int k, const complex *end) {
-    point w1 = load(w + k), w2 = load(w + 2 * k), w3 = load(w + 3 * k);
-    for (; x < end; x += 4 * m) {
-        point b = times(scaled(load(x + m), QUARTERED), w1), c = times(scaled(load(x + 2 * m), QUARTERED), w2);
-        point d = times(scaled(load(x + 3 * m), QUARTERED), w3), a = scaled(load(x), QUARTERED);
-        butterfly(x, m, a, b, c, d);
+// Those that have the twiddles w^k, w^2k and w^3k, for k = step, 2 step, ...: w points to w^0.
+static NOINLINE void turned(complex *x, int m, const complex *w, int step) {
+    const complex *end = x + POINTS;
+    for (int k = step; k < POINTS / 4; k += step) {
+        point w1 = load(w + k), w2 = load(w + 2 * k), w3 = load(w + 3 * k);
+        x++;
+        complex *p = x;
+        do {
+            point b = times(scaled(load(p + m), QUARTERED), w1), c = times(scaled(load(p + 2 * m), QUARTERED), w2);
+            point d = times(scaled(load(p + 3 * m), QUARTERED), w3), a = scaled(load(p), QUARTERED);
+            butterfly(p, m, a, b, c, d);
+            p += 4 * m;
+        } while (p < end);
     }
 }
 
@@ -40,9 +46,7 @@ static void transform(complex *x, const complex *w, int shift) {
     plain(x, 1, QUARTERED << shift);
     for (int m = 4; m < POINTS; m *= 4) {
         plain(x, m, QUARTERED);
-        for (int k = 1; k < m; k++) {
-            turned(x + k, m, w, k * (POINTS / 4 / m), x + POINTS);
-        }
+        turned(x, m, w, POINTS / 4 / m);
     }
 }
 

@@ -4,6 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Cores that multiply and add to 64 bits in one instruction.
+#if defined(__ARM_ARCH_7M__) || defined(__ARM_ARCH_7EM__) || defined(__x86_64__)
+#define WIDE_PRODUCTS
+#endif
+
 #define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
 

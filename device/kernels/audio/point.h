@@ -33,7 +33,8 @@ INLINE point minus_j(point a, point b) {
 }
 // Quarter or half of both parts; the top one is left where it comes out.
 INLINE point scaled(point x, int32_t by) {
-    return low_high(__builtin_arm_smlabb(x, by, HALF) >> 15, __builtin_arm_smlatb(x, 2 * by, 2 * HALF));
+    int32_t both = by | 2 * by << 16;
+    return low_high(__builtin_arm_smlabb(x, both, HALF) >> 15, __builtin_arm_smlatt(x, both, 2 * HALF));
 }
 // The same after a shift to the left: in floor(2 v + 1) / 2, as a product by 32 bits leaves no room for the rounding.
 INLINE point scaled_by(point x, int32_t by) {

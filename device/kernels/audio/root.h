@@ -14,13 +14,19 @@ static NOINLINE uint64_t product(uint32_t a, uint32_t b) {
 // How many bits x has without leading zeros.
 static NOINLINE int bits(uint32_t x) {
     int n = 0;
-    for (int half = 16; half; half >>= 1) {
-        if (x >> half) {
-            x >>= half;
-            n += half;
-        }
+    if (x >> 16) {
+        x >>= 16, n = 16;
     }
-    return n + (int)x;
+    if (x >> 8) {
+        x >>= 8, n += 8;
+    }
+    if (x >> 4) {
+        x >>= 4, n += 4;
+    }
+    if (x >> 2) {
+        x >>= 2, n += 2;
+    }
+    return n + (int)(x - (x >> 1 & x)); // of 0, 1, 2, 3: 0, 1, 2, 2
 }
 #else
 INLINE uint64_t product(uint32_t a, uint32_t b) {

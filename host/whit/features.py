@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import WhitError
-from .frontend import (
+from .microfrontend import (
     CORRECTION_BITS,
     FFT,
     NOISE_BITS,
@@ -26,7 +26,7 @@ _LN2 = 45426  # in 1/2**16
 _AT_ONCE = 512  # frames, so that their spectra take little memory
 
 
-class Frontend:
+class Features:
     """A front end that is fed piece by piece.
 
     Args:
@@ -90,12 +90,13 @@ class Frontend:
 def features(samples: np.ndarray, parameters: Parameters | Tables = Parameters()) -> np.ndarray:  # noqa: B008 frozen
     """The features uint16 [frames, channels] of a recording, int16 [samples].
 
-    By default these are those of pymicro-features, which gives them times 0.0390625.
+    By default these are those of pymicro-features, which gives them times 0.0390625; for others there is
+    whit.frontend.Parameters.
 
     Raises:
         WhitError: samples that are not int16 with one axis.
     """
-    return Frontend(parameters).feed(samples)
+    return Features(parameters).feed(samples)
 
 
 def _windowed(samples: np.ndarray, t: Tables) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 from .device import check, opset
 from .device import format as blob
 from .errors import WhitError
-from .frontend_section import read_section
+from .frontend import read_section
 from .listening import read_detection
 
 

@@ -32,8 +32,8 @@ import numpy as np
 from . import files
 from .device import format as blob
 from .errors import WhitError
-from .frontend import Parameters, Tables, tables
-from .frontend_section import scaling, write_section
+from .frontend import section
+from .microfrontend import Parameters, tables
 from .program import Port, Program
 
 DETECTION_RECORD = "<HHIIHH"  # runs averaged, frames per run, classes, threshold, refractory ms, reserved (0)
@@ -169,7 +169,9 @@ def _parameters(name: str, values: dict[str, Any], step_ms: int) -> Parameters:
         if key not in known:
             raise WhitError(f"{name}: frontend.{key} is unknown; supported: {', '.join(known)}")
     try:
-        return Parameters(step_ms=step_ms, **values)
+        parameters = Parameters(step_ms=step_ms, **values)
+        tables(parameters)
+        return parameters
     except WhitError as e:
         said = f"frontend: {e}".replace("frontend: step_ms", "micro.feature_step_size")
         raise WhitError(f"{name}: {said}") from None
@@ -191,24 +193,19 @@ def with_sections(program: Program, listening: Listening, labels: tuple[str, ...
         )
     x, y = program.inputs[0], program.outputs[0]
     labels = _labels(program, listening, labels)
-    try:
-        t = tables(listening.parameters)
-    except WhitError as e:
-        raise WhitError(f"{listening.name}: {e}") from None
-    every = _every(program, listening, t)
-    try:
-        scale = scaling(x.scale, x.zero_point, x.dtype, listening.parameters.feature_scale)
-    except WhitError as e:
-        raise WhitError(f"{program.name}: {e}") from None
     numbers = (
         listening.window,
-        every,
+        _every(program, listening),
         _classes(listening, labels),
         _threshold(program.name, listening, y),
         listening.refractory_ms,
     )
-    sections = (blob.FRONTEND, write_section(t, scale)), (blob.DETECTION, struct.pack(DETECTION_RECORD, *numbers, 0))
-    return replace(program, labels=labels, sections=sections)
+    try:
+        front_end = section(listening.parameters, x.scale, x.zero_point, x.dtype)
+    except WhitError as e:
+        raise WhitError(f"{program.name}: {e}") from None
+    detection = struct.pack(DETECTION_RECORD, *numbers, 0)
+    return replace(program, labels=labels, sections=((blob.FRONTEND, front_end), (blob.DETECTION, detection)))
 
 
 def _labels(program: Program, listening: Listening, labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -235,14 +232,15 @@ def _classes(listening: Listening, labels: tuple[str, ...]) -> int:
     return sum(1 << i for i, label in enumerate(labels) if not listening.classes or label in listening.classes)
 
 
-def _every(program: Program, listening: Listening, t: Tables) -> int:
+def _every(program: Program, listening: Listening) -> int:
     """New frames per run."""
     shape = program.inputs[0].shape
-    frames, rest = divmod(int(np.prod(shape)), t.channels)
+    channels = listening.parameters.channels
+    frames, rest = divmod(int(np.prod(shape)), channels)
     wide = [size for size in shape if size > 1]  # frames and channels; one axis where they are flat
-    if rest or frames > _MOST_FRAMES or len(wide) > 2 or (len(wide) == 2 and wide[-1] != t.channels):
+    if rest or frames > _MOST_FRAMES or len(wide) > 2 or (len(wide) == 2 and wide[-1] != channels):
         raise WhitError(
-            f"{program.name}: its input is {shape}, the front end has {t.channels} channels; give their number in "
+            f"{program.name}: its input is {shape}, the front end has {channels} channels; give their number in "
             f"{listening.name} as frontend.channels"
         )
     every = listening.frames_per_inference

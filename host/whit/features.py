@@ -26,7 +26,7 @@ _LN2 = 45426  # in 1/2**16
 _AT_ONCE = 512  # frames, so that their spectra take little memory
 
 
-class Features:
+class Frontend:
     """A front end that is fed piece by piece.
 
     Args:
@@ -96,7 +96,7 @@ def features(samples: np.ndarray, parameters: Parameters | Tables = Parameters()
     Raises:
         WhitError: samples that are not int16 with one axis.
     """
-    return Features(parameters).feed(samples)
+    return Frontend(parameters).feed(samples)
 
 
 def _windowed(samples: np.ndarray, t: Tables) -> tuple[np.ndarray, np.ndarray]:

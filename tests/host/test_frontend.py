@@ -9,8 +9,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import sounds
-from whit import Features, features, microfrontend
+from whit import microfrontend
 from whit.errors import WhitError
+from whit.features import Frontend, features
 from whit.frontend import Parameters, Tables, read_section, scaling, section, tables, write_section
 
 SIGNALS = sounds.signals(4)
@@ -43,7 +44,7 @@ def test_features_of_speech_are_the_reference_s(system_tables):
 
 def test_features_piece_by_piece():
     samples, rng = sounds.speech()[:80000], np.random.default_rng(3)
-    frontend, found, at = Features(), [], 0
+    frontend, found, at = Frontend(), [], 0
     for _ in range(2):
         found.clear()
         at = 0

@@ -8,7 +8,7 @@ import struct
 import types
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -184,7 +184,7 @@ class Viper(Kernels):
         return self._objects[id(value)]
 
 
-SETS = {"native": Native, "viper": Viper}
+SETS: dict[str, Callable[..., Kernels]] = {"native": Native, "viper": Viper}
 
 
 def _records(steps: bytes) -> list[tuple[int, int, str]]:

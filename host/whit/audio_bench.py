@@ -1,7 +1,7 @@
 """Count the instructions that listening takes in a second of audio: the front end's and the model's.
 
-The second is the same each time: two tones and noise, then the same at a sixteenth of the loudness. Frames differ by
-some percent, as a square root takes longer of a larger number.
+The second is the same each time: two tones and noise, softly and then eight times as loud. Frames differ by a few
+percent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from .device import check
 from .device import format as blob_format
 from .emulate import Core, hear
+from .inspect import describe
 
-_RECORD = "<HHIIHH"  # of DETECTION
 _PERIODS_HZ = 437, 1911  # of the tones
 _SEED = 0xB1A5
 
@@ -46,20 +46,16 @@ def second(data: bytes, core: Core, kernels: str, model: int) -> Second | None:
     Raises:
         WhitError: as whit.emulate.hear() does.
     """
-    _, sections, *_ = check.check("model", memoryview(data))
-    if blob_format.FRONTEND not in sections:
+    about = describe(data)
+    if not about["frontend"]:
         return None
-    at, size = sections[blob_format.FRONTEND]
-    section = data[at : at + size]
-    rate, window, step = struct.unpack_from("<IHH", section)
-    every = 1
-    if blob_format.DETECTION in sections:
-        _, every, *_ = struct.unpack_from(_RECORD, data, sections[blob_format.DETECTION][0])
+    rate, window, step = (about["frontend"][key] for key in ("rate", "window", "step"))
+    at, size = check.check("model", memoryview(data))[1][blob_format.FRONTEND]
     # The first frame is whole after more samples than the others.
-    frames = hear(core, kernels, section, sound(rate, window + rate))[1:]
+    frames = hear(core, kernels, data[at : at + size], sound(rate, window + rate))[1:]
     frames_a_second = Fraction(rate, step)
     frontend = sum(frame.instructions for frame in frames) * frames_a_second / len(frames)
-    inferences = frames_a_second / every
+    inferences = frames_a_second / (about["detection"]["every"] if about["detection"] else 1)
     return Second(float(frames_a_second), float(inferences), round(frontend), round(model * inferences))
 
 
@@ -73,5 +69,5 @@ def sound(rate: int, samples: int) -> bytes:
         for hz, loudness in zip(_PERIODS_HZ, (9000, 4500), strict=True):
             phase = at * hz * 4096 // rate % 4096  # a triangle: one period in 4096
             value += (abs(phase - 2048) - 1024) * loudness // 1024
-        values.append(value if at % rate < rate // 2 else value >> 4)
+        values.append(value >> 3 if at % rate < rate // 2 else value)
     return struct.pack(f"<{samples}h", *values)

@@ -289,12 +289,13 @@ def _bench(a: Arguments) -> int:
     """
     from ..audio_bench import second
     from ..bench import bench
+    from ..listening import beside
     from ..pack import pack
     from ..read import read_file
 
     data = read_file(a.model)
     if a.model.suffix.lower() != ".whit":
-        data = pack(data, a.model.name).blob
+        data = pack(data, a.model.name, listening=beside(a.model)).blob
     cores = [core for core in CORES if a.core in (None, core.name)]
     reports, seconds = [], []
     with progress_bar("counting") as progress:

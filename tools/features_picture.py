@@ -13,8 +13,8 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from whit.features import features
-from whit.frontend import FEATURE_SCALE, Parameters
+from whit import features
+from whit.microfrontend import FEATURE_SCALE, Parameters
 
 PAUSE = 0.25  # seconds of silence before and behind the word
 

@@ -567,3 +567,32 @@ def test_a_model_without_what_a_listener_needs():
         "stand-in has 3 outputs with 2 labels and listens for number 2; pack it again",
         "stand-in has 3 outputs with 0 labels and listens for number 0; pack it again",
     ]
+
+
+def test_no_section_makes_a_listener_do_more_than_refuse_or_hear():
+    """Any 16 bytes, and few that are read as small numbers."""
+    board("""
+    seed = 1
+    heard = refused_ones = 0
+    for i in range(600):
+        record = bytearray(16)
+        for at in range(16):
+            seed = (seed * 1103515245 + 12345) & 0x3FFFFFFF
+            record[at] = seed >> 16 & 0xFF
+        if i % 2:  # up to 7 runs, 3 frames, all of the classes, a threshold of one byte
+            record[0], record[1], record[2], record[3] = record[0] & 7, 0, record[2] & 3, 0
+            record[5] = record[6] = record[7] = record[9] = record[10] = record[11] = 0
+            record[4] &= 7
+        m = Model(frames=3, dtype="uint8")
+        m.record = record
+        try:
+            for word, ms in Listener(m, Source(sound([[200, 250, 150], [5, 0, 0]] * 9))):
+                heard += 1
+        except ValueError as e:
+            assert str(e).endswith("; pack it again"), e
+            refused_ones += 1
+        except MemoryError:
+            pass
+        gc.collect()
+    assert heard > 100 and refused_ones > 100, (heard, refused_ones)
+    """)

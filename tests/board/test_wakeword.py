@@ -1,14 +1,16 @@
 """From samples to words under MicroPython, with the models of pymicro-wakeword: what it hears, at the same frame."""
 
+import json
 import statistics
 
 import numpy as np
 import pytest
 from micropython import run
-from spoken import VOICES, WORDS, heard_by_pymicro_wakeword, model, other_speech, packed, rises, speech
-from whit import oracle
-from whit.features import features
-from whit.frontend_section import scaling
+from spoken import VOICES, WORDS, heard_by_pymicro_wakeword, manifest, model, other_speech, packed, rises, speech
+from whit import features, oracle
+from whit.frontend import scaling
+from whit.listening import read_manifest
+from whit.pack import pack
 
 AUDIO = ("whit_native_x64.mpy", "whit_audio_x64.mpy")
 HEAP = 190 << 10
@@ -45,6 +47,30 @@ def test_a_word_is_heard_at_the_frame_of_pymicro_wakeword(name, voice):
     expected = heard_by_pymicro_wakeword(name, samples)
     assert len(expected) == 1
     assert heard(packed(name).blob, samples) == [(WORDS[name].title(), expected[0])]
+
+
+@pytest.mark.parametrize("kernels, paged", [("native", True), ("viper", False), ("viper", True)])
+def test_every_way_of_running_hears_the_same(kernels, paged):
+    """Viper kernels, and weights that are read page by page."""
+    samples = np.concatenate([speech("okay nabu", voice) for voice in ("awb", "rms")])
+    asked = json.dumps(manifest("okay_nabu")).encode()
+    blob = pack(model("okay_nabu"), "m", page_bytes=8192, listening=read_manifest(asked, "m.json")).blob
+    expected = heard(packed("okay_nabu").blob, samples)
+    assert len(expected) == 2
+    output = run(
+        f"""
+        import whit
+        from whit.listen import Listener
+        m = whit.load("m.whit", kernels="{kernels}", paged={paged})
+        assert bool(m.pages) == {paged}
+        listener = Listener(m, open("sound", "rb"), kernels="{kernels}")
+        assert m.kernels == listener.frontend.kernels == "{kernels}"
+        print(list(listener))
+        """,
+        {"m.whit": blob, "sound": samples.tobytes()},
+        prebuilt=AUDIO,
+    )
+    assert eval(output) == expected
 
 
 @pytest.mark.parametrize("voice", VOICES)

@@ -62,7 +62,7 @@ BY_WORDS = ("-fno-strict-aliasing",)  # samples, points and energies are taken a
 DIRECT = "-mllvm", "-disable-lsr"
 ALIGNED = *DIRECT, "-mno-unaligned-access"
 ARCHES = (
-    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone"), tuning=SMALLER),
+    Arch("x64", ("--target=x86_64-linux-gnu", "-mno-red-zone"), tuning=SMALLER, audio=SMALLER),
     Arch("armv6m", ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0plus"), ("m0.S",), audio=DIRECT),
     Arch("armv7m", ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3"), (), UNSCHEDULED, ALIGNED),
     Arch("armv7emsp", ("--target=thumbv7em-none-eabi", "-mcpu=cortex-m4"), ("dsp.S",), COMPACT, ALIGNED),

@@ -12,9 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pymicro_wakeword
 from build_kernels import ARCHES, PREBUILT, ROOT, BuildError, link, tool
 from whit.device import opset
-from whit.needs import IN_RAM, LOADING_BYTES, PAGED, RUNTIME_BYTES, needs
+from whit.listening import beside
+from whit.needs import IN_RAM, LISTENING_BYTES, LOADING_BYTES, PAGED, RUNTIME_BYTES, needs
 from whit.pack import pack
 from whit.simulate import interpreter, search_path
 
@@ -23,6 +25,8 @@ from whit.simulate import interpreter, search_path
 # a depthwise layer of one window, 260 to 290 bytes, without which such a model takes 1.7 times the instructions.
 MODULE_BYTES = {"armv6m": (10 << 10) + 256, "armv7emsp": (8 << 10) + 512}
 OTHER_MODULE_BYTES = 10 << 10
+AUDIO_MODULE_BYTES = {"armv6m": 3584}
+OTHER_AUDIO_MODULE_BYTES = 4 << 10
 
 _HEAP = """
 import gc
@@ -64,6 +68,42 @@ def heap_bytes() -> tuple[int, int, int]:
         printed = subprocess.check_output([*interpreter(), "-c", _HEAP], cwd=folder, env=environment, text=True)
     imported, loaded, ran = map(int, printed.split())
     return imported, loaded - len(packed.blob) - packed.plan.arena_bytes, ran
+
+
+_LISTENING = """
+import gc
+before = after = 0
+def used():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+class Second:
+    left = 100
+    def readinto(self, buffer):
+        self.left -= 1
+        return len(buffer) if self.left else 0
+import whit
+m = whit.load("m.whit")
+before = used()
+from whit.listen import Listener
+listener = Listener(m, Second())
+for word in listener:
+    pass
+after = used()
+print(after - before - len(listener.frontend._state))
+"""
+
+
+def listening_bytes() -> int:
+    """Heap of the unix port: a listener from .mpy files that has heard a second of silence, without the loaded model
+    and the front end's kernels and state."""
+    model = Path(pymicro_wakeword.__file__).parent / "models/hey_jarvis.tflite"
+    packed = pack(model.read_bytes(), listening=beside(model))
+    with tempfile.TemporaryDirectory() as folder, search_path() as environment:
+        (Path(folder) / "m.whit").write_bytes(packed.blob)
+        environment |= {"MICROPYPATH": f"{PREBUILT}:.frozen"}
+        command = [*interpreter(), "-c", _LISTENING]
+        return int(subprocess.check_output(command, cwd=folder, env=environment, text=True))
 
 
 _LOADING = """
@@ -110,6 +150,12 @@ def budgets() -> list[tuple[str, int, int]]:
     for arch in ARCHES:
         name = f"whit_native_{arch.name}.mpy"
         rows.append((name, (PREBUILT / name).stat().st_size, MODULE_BYTES.get(arch.name, OTHER_MODULE_BYTES)))
+    for arch in ARCHES:
+        name = f"whit_audio_{arch.name}.mpy"
+        rows.append(
+            (name, (PREBUILT / name).stat().st_size, AUDIO_MODULE_BYTES.get(arch.name, OTHER_AUDIO_MODULE_BYTES))
+        )
+    rows.append(("heap of listening", listening_bytes(), LISTENING_BYTES))
     imported, loaded, ran = heap_bytes()
     rows.append(("heap of import whit and load()", imported + loaded, RUNTIME_BYTES))
     rows.append(("heap of ten runs", ran, 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .boards import Board
+from .device import frontend
 from .inspect import describe
 from .listening import Listening
 from .pack import Packed, pack
@@ -19,6 +20,7 @@ from .runtime import runtime
 # eighths of it.
 RUNTIME_BYTES = 19 << 10
 LOADING_BYTES = 18 << 10
+LISTENING_BYTES = 17 << 10  # beside them, of a listener; without the front end's kernels and state
 _WIDE = ("x64",)
 
 # Of a heap in two areas: what is there of the runtime before the blocks of the model, and the second area's tables.
@@ -82,6 +84,9 @@ def needs(data: bytes, arch: str, kernels: str = "native", name: str = "model") 
     if page:
         blocks[PAGED] = [resident, page, arena]
     whit = (RUNTIME_BYTES + LOADING_BYTES) * (8 if arch in _WIDE else 5) // 8 + _code_bytes(files, about["kernels"])
+    if heard := about["frontend"]:
+        state = frontend.ESTIMATES + 7 * heard["channels"] + 2 * heard["window"]
+        whit += LISTENING_BYTES * (8 if arch in _WIDE else 5) // 8 + state
     flash = len(data) + sum(map(len, files.values()))
     return [Needs(place, tuple(sizes), whit, flash) for place, sizes in blocks.items()]
 

@@ -25,6 +25,13 @@ static NOINLINE void plain(complex *x, int m, int32_t quarter) {
     }
 }
 
+#ifdef __ARM_ARCH_6M__
+void m0_turned(complex *x, int m, const complex *w, int step); // m0.S
+
+INLINE void turned(complex *x, int m, const complex *w, int step) {
+    m0_turned(x, m * (int)sizeof *x, w, step * (int)sizeof *w);
+}
+#else
 // Those that have the twiddles w^k, w^2k and w^3k, for k = step, 2 step, ...: w points to w^0.
 static NOINLINE void turned(complex *x, int m, const complex *w, int step) {
     const complex *end = x + POINTS;
@@ -40,6 +47,7 @@ static NOINLINE void turned(complex *x, int m, const complex *w, int step) {
         } while (p < end);
     }
 }
+#endif
 
 // x: the points at digit-reversed places, still to be shifted left so that the largest one fills 16 bits.
 static void transform(complex *x, const complex *w, int shift) {

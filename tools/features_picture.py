@@ -13,7 +13,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
-from whit import features
+from whit.features import features
 from whit.microfrontend import FEATURE_SCALE, Parameters
 
 PAUSE = 0.25  # seconds of silence before and behind the word

@@ -10,12 +10,12 @@ import pytest
 from installed import NATIVE
 from micropython import run
 from sounds import reference, signals, speech
-from whit import features, frontend, microfrontend
+from whit import features, frontend
 from whit.simulate import KERNEL_SETS
 
 AUDIO = (*NATIVE, "whit_audio_x64.mpy")
 SCALING = frontend.scaling(26 / 255, -128, "int8")
-SECTION = frontend.write_section(microfrontend.tables(microfrontend.Parameters()), SCALING)
+SECTION = frontend.write_section(frontend.tables(frontend.Parameters()), SCALING)
 
 # What microfrontend can be told, to its ends.
 PARAMETERS = {
@@ -93,7 +93,7 @@ def test_features_of_noise_tones_and_extremes(kernels):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_other_parameters(kernels, name):
     """Against the executor on the PC."""
-    tables = microfrontend.tables(microfrontend.Parameters(**PARAMETERS[name]))
+    tables = frontend.tables(frontend.Parameters(**PARAMETERS[name]))
     scaling = frontend.scaling(26 / 255, 0, "uint8")
     samples = np.concatenate([speech()[:64000], *signals(0.3).values()])
     want = features.Frontend(tables).feed(samples)

@@ -522,6 +522,42 @@ def test_asyncio_notices_a_stall():
     )
 
 
+def test_ten_thousand_frames_in_asyncio_allocate_nothing():
+    """Of a source that can be polled, and now and then has nothing."""
+    board("""
+    import asyncio
+
+    class Endless(Source):
+        polls = 0
+        heap = [0, 0]
+        def ioctl(self, request, argument):
+            self.polls += 1
+            return -1 if request != 3 else argument & 1 if self.polls % 100 else 0
+        def readinto(self, buffer):
+            self.reads += 1
+            if self.reads == 300:
+                self.heap[0] = gc.mem_alloc()
+            elif self.reads == 10300:
+                self.heap[1] = gc.mem_alloc()
+                raise KeyboardInterrupt
+            return 20
+
+    async def main():
+        gc.collect()
+        gc.disable()
+        async for word in Listener(Model(threshold=50), source, buffered_ms=100):
+            pass
+
+    source = Endless(b"")
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        pass
+    gc.enable()
+    assert source.heap[1] == source.heap[0] > 0 and source.polls > 10300, source.heap
+    """)
+
+
 def test_asyncio_counts_what_is_lost():
     board(
         GATHER

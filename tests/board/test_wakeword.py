@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from micropython import run
 from spoken import VOICES, WORDS, heard_by_pymicro_wakeword, manifest, model, other_speech, packed, rises, speech
-from whit import features, oracle
+from whit import oracle
+from whit.features import features
 from whit.frontend import scaling
 from whit.listening import read_manifest
 from whit.pack import pack

@@ -8,8 +8,8 @@ from .kernelset import arch
 
 # samples a second, window, step, channels, first bin, end bin, even, odd and least smoothing; smoothing bits, gain
 # shift, log shift, correction bits, flags; of the input: shift, multiplier, rounding, limit. Then the tables.
-HEADER = "<I8H6B3H"
-HEADER_BYTES = 32
+HEADER = "<I8H6BHIHxx"
+HEADER_BYTES = 36
 ESTIMATES = 1028  # bytes of the state before them: u16 left, u16 at, and the points of the FFT
 GAIN, LOGARITHM, UNSIGNED = 1, 2, 4  # flags
 

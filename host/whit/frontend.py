@@ -13,6 +13,7 @@ from .errors import WhitError
 from .microfrontend import FEATURE_SCALE, FFT, GAIN_ENTRIES, LOG_ENTRIES, Parameters, Tables, tables
 
 # The tables behind the header, in their order, and what they consist of.
+_MOST_ROUNDING = (1 << 31) - 1
 _DTYPES = {
     "coefficients": "<i2",
     "twiddles": "<i2",
@@ -65,15 +66,15 @@ def scaling(scale: float, zero_point: int, dtype: str, feature_scale: float = FE
             # The least and the largest rounding with which each v gives its byte; 255 has no upper bound.
             least_rounding = int(((wanted << shift) - v * multiplier).max())
             most = ((wanted + 1) << shift) - 1 - v * multiplier
-            most_rounding = int(most[wanted < 255].min(initial=(1 << 16) - 1))
+            most_rounding = int(most[wanted < 255].min(initial=_MOST_ROUNDING))
             rounding = min(max((least_rounding + most_rounding) // 2, least_rounding, 0), most_rounding)
-            fits = max(least_rounding, 0) <= rounding < 1 << 16
+            fits = max(least_rounding, 0) <= rounding
             if fits and multiplier * limit + rounding < 1 << 31:
                 return Scaling(multiplier, rounding, shift, limit, dtype)
     raise WhitError(
         f"its input has the scale {scale:g} and the zero point {zero_point}, to which features of {feature_scale:g} "
-        f"cannot be brought exactly in 16 bits; quantize it again with the zero point {least}, as features are not "
-        f"negative, and a scale from {0.8 * feature_scale:.2g} to {3.2 * feature_scale:.2g}"
+        f"cannot be brought exactly; quantize it again with another scale, from {0.8 * feature_scale:.2g} to "
+        f"{3.2 * feature_scale:.2g}"
     )
 
 

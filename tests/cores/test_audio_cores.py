@@ -68,7 +68,7 @@ def _mutants(count: int) -> list[bytes]:
     while len(found) < count:
         mutant = bytearray(SECTION)
         for _ in range(rng.randint(1, 3)):
-            at = rng.randrange(32) if rng.random() < 0.7 else rng.randrange(len(mutant))
+            at = rng.randrange(36) if rng.random() < 0.7 else rng.randrange(len(mutant))
             mutant[at] = rng.choice((0, 1, 64, 127, 128, 255, rng.getrandbits(8)))
         if rng.random() < 0.5:
             del mutant[rng.choice((-512, -260, -252)) :]

@@ -241,7 +241,7 @@ def test_models_of_other_edges_are_refused():
     two = nets.add("m", shape=(1, 40))
     with pytest.raises(WhitError, match=r"^m: has 2 inputs and 1 outputs, listening takes one of each; "):
         pack(two, "m", listening=asked)
-    asked = read_manifest(manifest(frontend={"feature_scale": 0.0391}), "m.json")
+    asked = read_manifest(manifest(frontend={"feature_scale": 5000.0}), "m.json")
     with pytest.raises(
         WhitError, match=r"^m: its input has the scale 0\.05 and the zero point 7, to which features of "
     ):

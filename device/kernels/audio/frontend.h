@@ -19,7 +19,9 @@ typedef struct {
     uint32_t rate;
     uint16_t window, step, channels, first, end, smoothing[2], least;
     uint8_t smoothing_bits, gain_shift, log_shift, correction, flags, shift;
-    uint16_t multiplier, rounding, limit;
+    uint16_t multiplier;
+    uint32_t rounding;
+    uint16_t limit, reserved;
 } section;
 
 typedef struct {

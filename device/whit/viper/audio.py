@@ -5,7 +5,7 @@
 
 from micropython import const
 
-_HEAD = const(32)  # bytes of the section before its tables
+_HEAD = const(36)  # bytes of the section before its tables
 _TWIDDLES = const(768)
 _REAL_TWIDDLES = const(512)
 _GAINS = const(252)
@@ -31,7 +31,7 @@ _FLAGS = const(24)
 _SHIFT = const(25)
 _MULTIPLIER = const(13)
 _ROUNDING = const(14)
-_LIMIT = const(15)
+_LIMIT = const(16)
 
 
 @micropython.viper
@@ -376,7 +376,7 @@ def channels(section, state, features, data, shift: int):
         out = ptr16(int(out) + 2)
         if v > p16[_LIMIT]:
             v = p16[_LIMIT]
-        v = v * p16[_MULTIPLIER] + p16[_ROUNDING] >> p8[_SHIFT]
+        v = v * p16[_MULTIPLIER] + (p16[_ROUNDING + 1] << 16) + p16[_ROUNDING] >> p8[_SHIFT]
         if v > 255:
             v = 255
         bytes_out[0] = v if flags & 4 else v ^ 128

@@ -4,6 +4,7 @@ its memory."""
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_other_parameters(core: Core):
         frames = hear(core, "native", frontend.write_section(tables, scaling), samples.tobytes())
         assert b"".join(frame.features for frame in frames) == want.tobytes(), parameters
         assert b"".join(frame.data for frame in frames) == scaling.bytes(want).tobytes(), parameters
+
+
+@pytest.mark.parametrize("kernels", ["native", "viper"])
+@pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
+def test_sums_that_leave_16_bits(core: Core, kernels: str):
+    """Under a Hann window none does; without a window those of pairs that turn as the FFT's points do."""
+    _need(core)
+    tables = frontend.tables(frontend.Parameters())
+    tables = replace(tables, coefficients=np.full_like(tables.coefficients, 1 << 12))
+    samples = np.concatenate([x for name, x in signals(0.2).items() if name.startswith("turn")])
+    want = features.Frontend(tables).feed(samples)
+    frames = hear(core, kernels, frontend.write_section(tables, SCALING), samples.tobytes())
+    assert b"".join(frame.features for frame in frames) == want.tobytes()
 
 
 def _mutants(count: int) -> list[bytes]:

@@ -17,7 +17,7 @@ _TEXT = (
     "and nobody knows how much wood a woodchuck could chuck. Okay Nabu, turn off the lights in the kitchen. "
     "She sells sea shells by the sea shore; peter piper picked a peck of pickled peppers."
 )
-_VOICES = "kal16", "awb", "rms", "slt"
+VOICES = "kal16", "awb", "rms", "slt"
 
 
 def _said(command: list[str]) -> np.ndarray:
@@ -31,13 +31,18 @@ def _said(command: list[str]) -> np.ndarray:
 
 
 @cache
+def spoken(voice: str, text: str) -> np.ndarray:
+    """What one of flite's VOICES says."""
+    return _said(["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"])
+
+
+@cache
 def speech() -> np.ndarray:
     """More than 60 s of six voices, with pauses between."""
-    commands = [["flite", "-voice", voice, "-t", _TEXT, "-o", "/dev/stdout"] for voice in _VOICES]
-    commands += [["espeak-ng", "--stdout", f"-v{voice}", _TEXT] for voice in ("en-us", "en-gb+f3")]
+    said = [spoken(voice, _TEXT) for voice in VOICES]
+    said += [_said(["espeak-ng", "--stdout", f"-v{voice}", _TEXT]) for voice in ("en-us", "en-gb+f3")]
     pause = np.zeros(RATE // 3, np.int16)
-    parts = [part for command in commands for part in (_said(command), pause)]
-    return np.concatenate(parts)
+    return np.concatenate([part for each in said for part in (each, pause)])
 
 
 @cache

@@ -49,7 +49,7 @@ class Frontend:
             if not 0 <= first <= last:
                 raise ValueError
             unpack_from("", samples, 2 * last)  # raises where they end before
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 "samples %s to %s are not in the buffer that feed() was given; give array('h'), or two bytes for each"
                 % (first, last)

@@ -10,12 +10,12 @@ import pytest
 from installed import NATIVE
 from micropython import run
 from sounds import reference, signals, speech
-from whit import features, frontend, frontend_section
+from whit import features, frontend
 from whit.simulate import KERNEL_SETS
 
 AUDIO = (*NATIVE, "whit_audio_x64.mpy")
-SCALING = frontend_section.scaling(26 / 255, -128, "int8")
-SECTION = frontend_section.write_section(frontend.tables(frontend.Parameters()), SCALING)
+SCALING = frontend.scaling(26 / 255, -128, "int8")
+SECTION = frontend.write_section(frontend.tables(frontend.Parameters()), SCALING)
 
 # What microfrontend can be told, to its ends.
 PARAMETERS = {
@@ -94,12 +94,10 @@ def test_features_of_noise_tones_and_extremes(kernels):
 def test_other_parameters(kernels, name):
     """Against the executor on the PC."""
     tables = frontend.tables(frontend.Parameters(**PARAMETERS[name]))
-    scaling = frontend_section.scaling(26 / 255, 0, "uint8")
+    scaling = frontend.scaling(26 / 255, 0, "uint8")
     samples = np.concatenate([speech()[:64000], *signals(0.3).values()])
     want = features.Frontend(tables).feed(samples)
-    found = feed(
-        kernels, frontend_section.write_section(tables, scaling), samples, want, scaling.bytes(want), chunks(3)
-    )
+    found = feed(kernels, frontend.write_section(tables, scaling), samples, want, scaling.bytes(want), chunks(3))
     assert found == (len(want), 0) and len(want) > 200
 
 

@@ -6,6 +6,7 @@ The boards are simulated; on their side mpremote, unmodified, finds what was pro
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 import serial
 from blobs import DIGITS, digits, find, scores, with_byte
 from remote import failed, said
+from sounds import spoken
 from whit import deploy, link
 from whit.boards import board
 from whit.cli import main
@@ -25,6 +27,7 @@ from whit.link import BoardError, connect
 from whit.needs import IN_RAM, PAGED, packings
 from whit.runtime import runtime
 from whit.virtual import virtual_board
+from whit.wakeword import model_path
 
 PICO = board("Pico")
 ANSWER = "; y = bytearray(10); m.run(bytes([i * 37 & 255 for i in range(64)]), y); print(y.hex())"
@@ -90,6 +93,23 @@ def test_one_command_from_a_tflite_file_to_an_answer(capsys, pico, models):
         name for name in runtime("x64", sections=()) if name.startswith("whit/")
     }
     assert "whit.load" in text and ".part" not in "".join(there)
+
+
+def test_a_wake_word_is_deployed_with_its_json(capsys, pico, tmp_path):
+    """The simulated Pico hears it, in its heap, with what was copied."""
+    for suffix in (".tflite", ".json"):
+        shutil.copy(model_path("hey_jarvis").with_suffix(suffix), tmp_path)
+    status, text, _ = whit(capsys, "deploy", tmp_path / "hey_jarvis.tflite", "--port", pico.port)
+    assert status == 0 and "self-test passed" in text
+    typed = [line[6:] for line in text.splitlines() if line.startswith("  >>> ")]
+    assert typed[2] == "from whit.listen import Listener" and typed[3].startswith(
+        "Listener(m).feed(bytearray(32000))  # "
+    )
+    assert said(pico, "exec", "\n".join([*typed[:3], f"print({typed[3].split('  #')[0]})"])) == "None\n"
+    (tmp_path / "sound").write_bytes(spoken("awb", "Hey Jarvis, turn on the light.").tobytes())
+    said(pico, "fs", "cp", tmp_path / "sound", ":")
+    script = [*typed[:3], "for word, ms in Listener(m, open('sound', 'rb')): print(word, ms)"]
+    assert said(pico, "exec", "\n".join(script)).startswith("Hey Jarvis ")
 
 
 def test_what_is_there_and_equal_is_not_copied(capsys, flash, models):

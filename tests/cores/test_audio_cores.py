@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from sounds import reference, signals, speech
 from test_cores import _need
-from whit import features, frontend, frontend_section
+from whit import features, frontend
 from whit.device import frontend as section_check
 from whit.emulate import CORES, Core, hear
 from whit.emulate.cores import DC233C, TRUE_M0
 from whit.errors import WhitError
 
-SCALING = frontend_section.scaling(26 / 255, -128, "int8")
-SECTION = frontend_section.write_section(frontend.tables(frontend.Parameters()), SCALING)
+SCALING = frontend.scaling(26 / 255, -128, "int8")
+SECTION = frontend.write_section(frontend.tables(frontend.Parameters()), SCALING)
 GUARDS = bytes([0x01]) * 512, bytes([0x81]) * 512
 EVERY = (TRUE_M0, *CORES, DC233C)
 
@@ -52,12 +52,12 @@ def test_other_parameters(core: Core):
     odd = frontend.Parameters(rate=11111, window_ms=41, step_ms=13, channels=17, upper_band_limit=5000.0)
     plain = frontend.Parameters(channels=3, smoothing_bits=0, enable_pcan=False, enable_log=False)
     wild = frontend.Parameters(gain_bits=31, pcan_strength=4.0, pcan_offset=10.0, scale_shift=11, smoothing_bits=16)
-    scaling = frontend_section.scaling(26 / 255, 0, "uint8")
+    scaling = frontend.scaling(26 / 255, 0, "uint8")
     samples = _samples()[45000:46500] if core is TRUE_M0 else _samples()[40000:60000]
     for parameters in odd, plain, wild:
         tables = frontend.tables(parameters)
         want = features.Frontend(tables).feed(samples)
-        frames = hear(core, "native", frontend_section.write_section(tables, scaling), samples.tobytes())
+        frames = hear(core, "native", frontend.write_section(tables, scaling), samples.tobytes())
         assert b"".join(frame.features for frame in frames) == want.tobytes(), parameters
         assert b"".join(frame.data for frame in frames) == scaling.bytes(want).tobytes(), parameters
 

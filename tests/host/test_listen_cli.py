@@ -4,12 +4,11 @@ import json
 import re
 import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sounds import speech
+from sounds import RATE, VOICES, speech, spoken
 from whit import hear, pack, wakeword
 from whit.cli import main
 from whit.hear import Heard
@@ -17,19 +16,11 @@ from whit.listening import beside
 from whit.recording import read_wav, write_wav
 from whit.wakeword import model_path, reference
 
-RATE = 16000
 BOTH = pytest.mark.parametrize("kernels", ["native", "viper"])
 TEXTS = {
     "hey_jarvis": "It is getting dark. Hey Jarvis, turn on the light. Hey Jarvis! Thank you.",
     "okay_nabu": "Okay Nabu, what time is it? It is late. Okay Nabu, play some music.",
 }
-
-
-def said(voice: str, text: str) -> np.ndarray:
-    if shutil.which("flite") is None:
-        pytest.skip("flite is not installed; run: apt-get install flite")
-    command = ["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"]
-    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout[44:], "<i2")
 
 
 @pytest.fixture
@@ -54,12 +45,12 @@ def refused(capsys, *arguments) -> str:
 
 
 @BOTH
-@pytest.mark.parametrize("voice", ["kal16", "awb", "rms", "slt"])
+@pytest.mark.parametrize("voice", VOICES)
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_words_and_frames_are_pymicro_wakeword_s(name, voice, kernels):
     path = model_path(name)
     blob = pack(path.read_bytes(), name, listening=beside(path)).blob
-    samples = said(voice, TEXTS[name])
+    samples = spoken(voice, TEXTS[name])
     heard = hear.hear(Path(f"{name}.whit"), blob, samples, kernels)
     assert heard == reference(path, samples)
     if voice == "awb":
@@ -76,7 +67,7 @@ def test_other_speech(folder):
 
 
 def test_listen(folder, capsys):
-    samples = said("awb", TEXTS["hey_jarvis"])
+    samples = spoken("awb", TEXTS["hey_jarvis"])
     Path("said.wav").write_bytes(write_wav(samples, RATE))
     expected = reference(Path("hey_jarvis.tflite"), samples)
     assert expected
@@ -250,7 +241,7 @@ def test_a_heap_that_is_too_small(folder, capsys):
 
 @BOTH
 def test_demo(capsys, kernels):
-    said("awb", "x")
+    spoken("awb", "x")
     assert main(["demo", "wakeword", "--kernels", kernels]) == 0
     text = capsys.readouterr().out
     here, there = (
@@ -267,7 +258,7 @@ def test_demo_of_a_recording(folder, capsys):
 
 
 def test_demo_tells_a_difference(monkeypatch, capsys):
-    said("awb", "x")
+    spoken("awb", "x")
     from whit import demo_wakeword
 
     monkeypatch.setattr(demo_wakeword, "reference", lambda *arguments: [Heard("Hey Jarvis", 10)])

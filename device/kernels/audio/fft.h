@@ -25,6 +25,7 @@ static NOINLINE void plain(complex *x, int m, int32_t quarter) {
     }
 }
 
+// Those that have the twiddles w^k, w^2k and w^3k, for k = step, 2 step, ...: w points to w^0.
 #ifdef __ARM_ARCH_6M__
 void m0_turned(complex *x, int m, const complex *w, int step); // m0.S
 
@@ -32,7 +33,6 @@ INLINE void turned(complex *x, int m, const complex *w, int step) {
     m0_turned(x, m * (int)sizeof *x, w, step * (int)sizeof *w);
 }
 #else
-// Those that have the twiddles w^k, w^2k and w^3k, for k = step, 2 step, ...: w points to w^0.
 static NOINLINE void turned(complex *x, int m, const complex *w, int step) {
     const complex *end = x + POINTS;
     for (int k = step; k < POINTS / 4; k += step) {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from .. import virtual
 from ..boards import board
 from ..errors import WhitError
+from ..inspect import describe
 from .model import read_labels
 from .show import facts, in_bytes, in_seconds, progress_bar, show
 
@@ -113,6 +114,14 @@ def _repl(plan: Deployment, measured: Measured) -> list[str]:
     shapes = " and ".join(str(shape) for _, shape in measured.inputs)
     lines = ["from whit import store"] if plan.update else ["import whit"]
     lines.append(f"m = {module}.load({json.dumps(plan.model, ensure_ascii=False)}{plan.options})")
+    heard = describe(plan.files[plan.model])["frontend"]
+    if heard:
+        sound = f"# 16-bit samples, {heard['rate']:,} a second; with a microphone: docs/wakeword.md"
+        return [
+            *lines,
+            "from whit.listen import Listener",
+            f"Listener(m).feed(bytearray({2 * heard['rate']}))  {sound}",
+        ]
     lines.append(f"y = m.predict({', '.join(f'bytearray({n})' for n in sizes)})  # or other numbers, {shapes}")
     if measured.labels:
         lines.append("m.labels[max(range(len(y)), key=lambda i: y[i])]")

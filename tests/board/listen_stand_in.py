@@ -134,14 +134,16 @@ class Source(io.IOBase):
 
 class Microphone:
     # Live: gives the sound that the clock says has been, of which it keeps `kept_ms`; like machine.I2S it waits for all
-    # that is asked for. `copying_us` is what a read takes that need not wait.
-    def __init__(self, clock, answer, kept_ms=100, copying_us=200):
+    # that is asked for. `copying_us` is what a read takes that need not wait; `slow` what it gives less than RATE, in
+    # 1 / 1000.
+    def __init__(self, clock, answer, kept_ms=100, copying_us=200, slow=0):
         self.clock, self.answer, self.kept, self.copying_us = clock, answer, kept_ms * RATE // 1000, copying_us
+        self.rate = RATE - RATE * slow // 1000
         self.start = clock.now
         self.at = self.lost = 0  # samples given and lost
 
     def made(self):
-        return (self.clock.now - self.start) * RATE // 1000000
+        return (self.clock.now - self.start) * self.rate // 1000000
 
     def readinto(self, buffer):
         count = len(buffer) // 2
@@ -152,7 +154,7 @@ class Microphone:
         self.clock.now += self.copying_us
         short = self.at + count - self.made()
         if short > 0:
-            self.clock.now += short * 1000000 // RATE
+            self.clock.now += short * 1000000 // self.rate
         for i in range(count):
             buffer[2 * i], buffer[2 * i + 1] = self.answer, 0
         self.at += count

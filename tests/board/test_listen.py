@@ -174,6 +174,9 @@ def test_words_of_one_frame_come_one_after_the_other():
     listener = Listener(Model(classes=7, threshold=60))
     assert [listener.feed(answers), listener.feed(b""), listener.feed(b""), listener.feed(b"")] == ["a", "b", "c", None]
     assert listener.heard_ms == 30 and listener.ms == 40
+    listener = Listener(Model(classes=3, threshold=50))
+    answers = sound([[90, 0, 0], [0, 0, 0], [90, 90, 0], [0, 0, 0]])  # one word twice before anybody asks
+    assert [listener.feed(answers), listener.feed(b""), listener.feed(b"")] == ["a", "b", None]
     """)
 
 
@@ -367,6 +370,27 @@ def test_a_board_that_keeps_up_loses_nothing():
     """)
 
 
+def test_a_microphone_that_runs_slower_than_it_says_loses_nothing():
+    """By the clock alone it would be a fifth of a second behind after half a minute."""
+    board("""
+    clock = Clock(listen)
+    m = Model(threshold=1 << 31)
+    microphone = Microphone(clock, 0, slow=5)
+    def run():
+        clock.now += 5000
+        m.runs += 1
+        if m.runs == 4000:
+            raise KeyboardInterrupt
+    m.run = run
+    listener = Listener(m, microphone, buffered_ms=100, report=said.append)
+    try:
+        list(listener)
+    except KeyboardInterrupt:
+        pass
+    assert microphone.lost == listener.dropped == 0 and not said, listener.dropped
+    """)
+
+
 @pytest.mark.parametrize("work_us", [10500, 12000, 25000, 140000])
 def test_a_board_that_is_too_slow_counts_what_it_loses(work_us):
     """Within a frame or two of what the microphone has thrown away, reported at most once a second."""
@@ -447,9 +471,15 @@ def test_asyncio_hears_the_same_beside_other_tasks():
         return Model(window=5, threshold=600, dtype="uint8", refractory_ms=500)
     expected = list(Listener(options(), Source(data)))
     assert len(expected) > 3
-    for source in Source(data), Source(data, [7, None, 20, OSError(11)]), Awaited(data), Awaited(data, [9, None, 18]):
+    sizes, later = [7, None, 20, OSError(11)], [9, None, OSError(110), 18]
+    for source in Source(data), Source(data, sizes), Awaited(data), Awaited(data, later):
         words, turns = asyncio.run(gathered(Listener(options(), source, report=said.append)))
         assert words == expected and turns >= 600 and not said, (words, turns)
+    try:
+        asyncio.run(gathered(Listener(options(), Awaited(data, [9, OSError(5)]))))
+        assert False, "went on"
+    except OSError as e:
+        assert e.errno == 5
     """)
     )
     assert output == ""

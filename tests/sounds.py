@@ -17,10 +17,10 @@ _TEXT = (
     "and nobody knows how much wood a woodchuck could chuck. Okay Nabu, turn off the lights in the kitchen. "
     "She sells sea shells by the sea shore; peter piper picked a peck of pickled peppers."
 )
-VOICES = "kal16", "awb", "rms", "slt"
+VOICES = "kal16", "awb", "rms", "slt"  # of flite, each at RATE
 
 
-def _said(command: list[str]) -> np.ndarray:
+def synthesized(command: list[str]) -> np.ndarray:
     """What a synthesizer writes to its standard output, at whatever rate."""
     if not shutil.which(command[0]):
         pytest.skip(f"{command[0]} is not installed; run: apt-get install flite espeak-ng")
@@ -33,14 +33,14 @@ def _said(command: list[str]) -> np.ndarray:
 @cache
 def spoken(voice: str, text: str) -> np.ndarray:
     """What one of flite's VOICES says."""
-    return _said(["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"])
+    return synthesized(["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"])
 
 
 @cache
 def speech() -> np.ndarray:
     """More than 60 s of six voices, with pauses between."""
     said = [spoken(voice, _TEXT) for voice in VOICES]
-    said += [_said(["espeak-ng", "--stdout", f"-v{voice}", _TEXT]) for voice in ("en-us", "en-gb+f3")]
+    said += [synthesized(["espeak-ng", "--stdout", f"-v{voice}", _TEXT]) for voice in ("en-us", "en-gb+f3")]
     pause = np.zeros(RATE // 3, np.int16)
     return np.concatenate([part for each in said for part in (each, pause)])
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import shutil
-import subprocess
-import wave
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sounds import RATE, VOICES, synthesized
 from whit.listening import read_manifest
 from whit.pack import Packed, pack
 
-RATE = 16000
-VOICES = "kal16", "awb", "rms", "slt"
 WORDS = {"hey_jarvis": "hey jarvis", "okay_nabu": "okay nabu", "hey_mycroft": "hey mycroft", "alexa": "alexa"}
 
 # Everyday speech, and what sounds a little like the words.
@@ -34,13 +29,8 @@ lights on in the kitchen, and play some music. What time is it in New York? Set 
 @cache
 def speech(text: str, voice: str, before_s: float = 0.5, behind_s: float = 1.0, stretch: float = 1.0) -> np.ndarray:
     """int16 samples with silence around them. stretch: how much slower than the voice's own pace."""
-    if not shutil.which("flite"):
-        pytest.skip("flite is not installed; run: apt-get install flite")
-    command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-t", text, "-o", "/dev/stdout"]
-    spoken = subprocess.run(command, capture_output=True, check=True).stdout
-    with wave.open(io.BytesIO(spoken)) as f:
-        assert (f.getnchannels(), f.getsampwidth(), f.getframerate()) == (1, 2, RATE)
-        samples = np.frombuffer(f.readframes(1 << 24), "<i2")
+    paced = "--setf", f"duration_stretch={stretch}"
+    samples = synthesized(["flite", "-voice", voice, *paced, "-t", text, "-o", "/dev/stdout"])
     silence = (np.zeros(int(s * RATE), np.int16) for s in (before_s, behind_s))
     return np.concatenate([next(silence), samples, next(silence)])
 

@@ -106,7 +106,41 @@ def _ends(values):
     return change
 
 
+def _inputs(kind, change):
+    """Operators of a kind with other inputs: what change(op) gives."""
+
+    def changed(graph):
+        other = lambda op: replace(op, inputs=change(op)) if op.kind == kind else op  # noqa: E731
+        return replace(graph, operators=tuple(map(other, graph.operators)))
+
+    return changed
+
+
+def _reshaped(change):
+    """As _inputs() of a RESHAPE between the input and the window."""
+    return lambda graph: _inputs("RESHAPE", change)(read(nets.frames("window", new=2, reshaped=True), "window"))
+
+
+def _joined_twice(graph):
+    """Two concatenations, each a part of the other, both written by a layer as well."""
+    one, two = (graph.tensors[i] for i in graph.inputs * 2)
+    tensors = (*graph.tensors, one, two)
+    a, b = len(tensors) - 2, len(tensors) - 1
+    ops = [Operator("CONCATENATION", (i,), (o,), {"Axis": 1}) for i, o in ((a, b), (b, a))]
+    ops += [Operator("RELU", (graph.inputs[0],), (i,)) for i in (a, b)]
+    return replace(graph, tensors=tensors, operators=(*ops, *graph.operators))
+
+
 REFUSED = {
+    "no variable": (_inputs("READ_VARIABLE", lambda op: ()), "READ_VARIABLE 't2': names no variable; "),
+    "no input": (_inputs("STRIDED_SLICE", lambda op: ()), "STRIDED_SLICE 't4': input 0 is missing; "),
+    "no input to rename": (_reshaped(lambda op: ()), "RESHAPE .*: input 0 is missing; "),
+    "renames itself": (_reshaped(lambda op: op.outputs), "RESHAPE .*: input .* is used before it is computed; "),
+    "part of itself": (
+        _inputs("CONCATENATION", lambda op: (op.inputs[0], *op.outputs)),
+        "CONCATENATION 't3': input 't3' is used before it is computed; ",
+    ),
+    "parts of one another": (_joined_twice, "CONCATENATION .*: input 't0' is used before it is computed; "),
     "declared by nobody": (_without_declaration, "READ_VARIABLE uses a variable that nothing declares; "),
     "floats": (_of_floats, "starts with float32 values; quantize the model again, to int8"),
     "too few values": (_too_few, "has 12 values, its variable 9; "),

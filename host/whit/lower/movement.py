@@ -40,11 +40,12 @@ def _pad(low: Lowering, op: Operator) -> None:
 
 @operator("CONCATENATION")
 def _concatenation(low: Lowering, op: Operator) -> None:
-    y, result = low.result()
+    y = low.output(0)
     if op.options.get("FusedActivationFunction", 0):
         raise low.error("with a fused activation is not supported", "export the activation as an operator of its own")
     axis = _axis(low, int(op.options["Axis"]), y.shape)
     pieces = [low.activation(i) for i in range(len(op.inputs))]
+    result = low.allocate(op.outputs[0])  # behind its parts: it is none of them
     for x, _ in pieces:
         if len(x.shape) != len(y.shape) or (*x.shape[:axis], *x.shape[axis + 1 :]) != (
             *y.shape[:axis],

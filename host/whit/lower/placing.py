@@ -48,8 +48,9 @@ class _Search:
         for variable in graph.variables:
             self._home(variable.tensor)
         for op in graph.operators:
-            if op.kind == "CONCATENATION" and len(op.outputs) == 1 and self._in_line(op):
-                self._place_parts(op)
+            if op.kind == "CONCATENATION" and len(op.outputs) == 1 and self.producer[op.outputs[0]] is op:
+                if self._in_line(op):
+                    self._place_parts(op)
 
     def _in_line(self, op: Operator) -> bool:
         """Whether the parts of a concatenation follow one another in memory."""
@@ -71,6 +72,8 @@ class _Search:
         once = len(joins) == 1 and len(self.readers[kept]) == 1 and not {held, kept} & set(graph.outputs)
         if not once or cut is None or cut.kind != "STRIDED_SLICE" or joins[0].kind != "CONCATENATION":
             return
+        if len(cut.inputs) != 4:
+            return
         (join,) = joins
         if join.inputs[0] != held or join.inputs.count(held) != 1 or len(join.outputs) != 1 or not self._in_line(join):
             return
@@ -80,7 +83,7 @@ class _Search:
 
     def _takes_end(self, cut: Operator, size: int) -> bool:
         """Whether a slice is the last `size` bytes of its input."""
-        tensors = [self.graph.tensors[i].data for i in cut.inputs[1:4] if i >= 0]
+        tensors = [self.graph.tensors[i].data for i in cut.inputs[1:] if i >= 0]
         lists = [x.reshape(-1).tolist() for x in tensors if x is not None and x.dtype == "int32"]
         if len(lists) != 3:
             return False
@@ -105,9 +108,12 @@ class _Search:
     def _root(self, index: int) -> int | None:
         """The tensor whose bytes these are, if it can be made anywhere."""
         graph = self.graph
-        while index in self.producer and self.producer[index].kind in RENAMED and index not in graph.outputs:
-            index = self.producer[index].inputs[0]
         op = self.producer.get(index)
+        seen = set()  # a broken model may name its bytes in a circle
+        while op and op.kind in RENAMED and op.inputs and index not in seen and index not in graph.outputs:
+            seen.add(index)
+            index = op.inputs[0]
+            op = self.producer.get(index)
         known = op.kind not in _INSIDE if op else index in graph.inputs
         fixed = index < 0 or graph.tensors[index].data is not None or index in graph.outputs
         return index if known and not fixed else None

@@ -14,6 +14,8 @@ from .lowering import Lowering, operator
 @operator("READ_VARIABLE")
 def _read(low: Lowering, op: Operator) -> None:
     y = low.output(0)
+    if not op.inputs:
+        raise low.error("names no variable", "export the model again")
     place = _state(low, op.inputs[0], y)
     if op.inputs[0] in low.placing.homes:
         low.rename(op.outputs[0], place)  # a concatenation reads it where it is, before the next value comes there

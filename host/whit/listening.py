@@ -31,7 +31,7 @@ import numpy as np
 
 from . import files
 from .device import format as blob
-from .errors import WhitError
+from .errors import WhitError, shortened
 from .frontend import section
 from .microfrontend import Parameters, tables
 from .program import Port, Program
@@ -157,8 +157,7 @@ class _Reader:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(json.dumps(value, ensure_ascii=False))
 
 
 def _parameters(name: str, values: dict[str, Any], step_ms: int) -> Parameters:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import WhitError
+from .errors import WhitError, shortened
 
 FFT = 512
 SPECTRUM = FFT // 2 + 1
@@ -61,7 +61,9 @@ class Parameters:
             _check(name, getattr(self, name), low, high, isinstance(getattr(Parameters, name), int))
         for name in ("enable_pcan", "enable_log"):
             if not isinstance(getattr(self, name), bool):
-                raise WhitError(f"{name} is {getattr(self, name)!r}, true or false is supported; correct it")
+                raise WhitError(
+                    f"{name} is {shortened(repr(getattr(self, name)))}, true or false is supported; correct it"
+                )
         if not FFT // 2 < self.window <= FFT:
             raise WhitError(
                 f"window_ms {self.window_ms} is {self.window} samples at {self.rate} a second, 257 to 512 are "
@@ -115,7 +117,7 @@ def _check(name: str, value: object, low: float, high: float, whole: bool) -> No
     kind = "a whole number" if whole else "a number"
     allowed = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, allowed) or not low <= value <= high:
-        raise WhitError(f"{name} is {value!r}, {kind} from {low:g} to {high:g} is supported; correct it")
+        raise WhitError(f"{name} is {shortened(repr(value))}, {kind} from {low:g} to {high:g} is supported; correct it")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from .lifetimes import after, before, least_bytes, lifetimes, need, needs
 from .program import WRITTEN, Program, Step
 
 _MOST_STATES = 5_000  # sets of steps that may have run; graphs of a few branches have hundreds
+_MOST_TRIED = 25_000  # next steps looked at; a set of a graph with many branches has as many as it has branches
 
 
 def order(program: Program) -> Program:
@@ -27,7 +28,8 @@ def order(program: Program) -> Program:
     # Lowest peak first, then the longest way, then the nearest to the given order.
     ways: list[tuple[int, int, tuple[int, ...], int]] = [(0, 0, (), 0)]
     seen: set[int] = set()
-    while ways and len(seen) < _MOST_STATES:
+    tried = 0
+    while ways and len(seen) < _MOST_STATES and tried < _MOST_TRIED:
         peak, _, way, done = heapq.heappop(ways)
         if done == everything:
             found = replace(program, steps=tuple(steps[i] for i in way))
@@ -38,6 +40,7 @@ def order(program: Program) -> Program:
         seen.add(done)
         for i in range(len(steps)):
             if not done >> i & 1 and before[i] & ~done == 0 and done | 1 << i not in seen:
+                tried += 1
                 highest = max(peak, peaks.of(i, done))
                 if highest < given:
                     heapq.heappush(ways, (highest, -len(way) - 1, (*way, i), done | 1 << i))

@@ -186,6 +186,7 @@ WRONG = {
     manifest(frontend={"window": 30}): r"^m\.json: frontend\.window is unknown; supported: rate, window_ms, channels, ",
     manifest(frontend={"step_ms": 20}): r"^m\.json: frontend\.step_ms is not used; give micro\.feature_step_size$",
     manifest(frontend={"window_ms": 10}): r"^m\.json: frontend: window_ms 10 is 160 samples at 16000 a second, 257 to ",
+    manifest(frontend={"window_ms": [1] * 999}): r"^m\.json: frontend: window_ms is \[1, 1, [1, ]{,60}\.\.\., a whole ",
     manifest(
         frontend={"upper_band_limit": 9000}
     ): r"^m\.json: frontend: the bands reach from 125 to 9000 Hz, which must ",

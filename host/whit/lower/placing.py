@@ -48,9 +48,9 @@ class _Search:
         for variable in graph.variables:
             self._home(variable.tensor)
         for op in graph.operators:
-            if op.kind == "CONCATENATION" and len(op.outputs) == 1 and self.producer[op.outputs[0]] is op:
-                if self._in_line(op):
-                    self._place_parts(op)
+            written_once = len(op.outputs) == 1 and self.producer[op.outputs[0]] is op
+            if op.kind == "CONCATENATION" and written_once and self._in_line(op):
+                self._place_parts(op)
 
     def _in_line(self, op: Operator) -> bool:
         """Whether the parts of a concatenation follow one another in memory."""

@@ -393,8 +393,9 @@ def test_unplugged_in_the_middle(capsys, flash, models, part, update):
     assert "; " in str(e.value) and plugged.port in str(e.value), e.value
     with virtual_board(PICO, flash) as plugged:
         assert answer(plugged) == answer(plugged, 'store.load("m.whit")') == before
-        status, *_ = whit(capsys, "deploy", models / "b/m.whit", "--port", plugged.port)
-        assert status == 0 and answer(plugged) != before
+        status, _, err = whit(capsys, "deploy", models / "b/m.whit", "--port", plugged.port)
+        assert status == 0, err
+        assert answer(plugged) != before
         assert ".part" not in said(plugged, "fs", "ls")
 
 

@@ -166,7 +166,7 @@ def _parameters(name: str, values: dict[str, Any], step_ms: int) -> Parameters:
         if key == "step_ms":
             raise WhitError(f"{name}: frontend.step_ms is not used; give micro.feature_step_size")
         if key not in known:
-            raise WhitError(f"{name}: frontend.{key} is unknown; supported: {', '.join(known)}")
+            raise WhitError(f"{name}: frontend: {_shown(key)} is unknown; supported: {', '.join(known)}")
     try:
         parameters = Parameters(step_ms=step_ms, **values)
         tables(parameters)

@@ -183,7 +183,10 @@ WRONG = {
         micro_frames_per_inference=0
     ): r"^m\.json: micro\.frames_per_inference is 0, a whole number from 1 to 65535 ",
     manifest(frontend=[]): r"^m\.json: frontend is \[\], an object is supported; ",
-    manifest(frontend={"window": 30}): r"^m\.json: frontend\.window is unknown; supported: rate, window_ms, channels, ",
+    manifest(
+        frontend={"window": 30}
+    ): r'^m\.json: frontend: "window" is unknown; supported: rate, window_ms, channels, ',
+    manifest(frontend={"\n" * 99: 30}): r'^m\.json: frontend: "[\\n]{56}\.\.\. is unknown; supported: rate, ',
     manifest(frontend={"step_ms": 20}): r"^m\.json: frontend\.step_ms is not used; give micro\.feature_step_size$",
     manifest(frontend={"window_ms": 10}): r"^m\.json: frontend: window_ms 10 is 160 samples at 16000 a second, 257 to ",
     manifest(frontend={"window_ms": [1] * 999}): r"^m\.json: frontend: window_ms is \[1, 1, [1, ]{,60}\.\.\., a whole ",

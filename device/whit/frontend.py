@@ -23,6 +23,8 @@ def section(m):
             raise ValueError(name + " has no front end; pack it again with the JSON of its wake word")
     else:
         try:
+            if isinstance(m, str):
+                raise TypeError
             name, view = "the section", memoryview(m)
         except TypeError:
             raise ValueError(

@@ -27,7 +27,8 @@ class Listener:
 
     word: a label of the model. ms: the time since the start at the end of the frame in which it was heard, of the
         sound that was taken: what got lost does not count.
-    model: the path of a .whit file that was packed with its JSON, or a Model of one.
+    model: the path or the bytes of a .whit file that was packed with its JSON, or a Model of one, which nothing else
+        may run meanwhile.
     source: where int16 little-endian mono samples at the model's rate come from: anything with readinto, as
         machine.I2S, a file, a socket, an asyncio.StreamReader of these. The iteration ends where it gives 0 bytes.
         None for who calls feed().
@@ -40,7 +41,8 @@ class Listener:
     prepare: called with the samples after each read, to change them in place: a microphone's are four times as loud by
         lambda samples: I2S.shift(buf=samples, bits=16, shift=2). It gets the whole buffer, also where less was read.
 
-    Raises ValueError for a model that was packed without what a listener needs, and what whit.load raises.
+    Raises ValueError for a model that was packed without what a listener needs, for arguments that cannot be, and what
+    whit.load raises.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Listener:
         report=print,
         prepare=None,
     ):
-        if isinstance(model, str):
+        if not hasattr(model, "section"):
             model = _load(model, arena, kernels)
         self.model = m = model
         section = m.section(DETECTION)
@@ -106,6 +108,8 @@ class Listener:
         self._refractory = -(-refractory_ms * fe.rate // (1000 * every * fe.step))
         self._found = bytearray(count)  # words that were heard and nobody was told of
         self._waiting = 0  # their number
+        self._fed = None  # the buffer that feed() was given last, and the bytes of its items
+        self._width = 1
         self._seconds = self._samples = 0  # of sound, and of the second that has begun
 
     @property
@@ -142,10 +146,18 @@ class Listener:
         """Take samples that the caller has read: -> the word that they complete, or None.
 
         samples: a buffer of int16 or of their bytes. count: how many samples of it; all when None.
-        Of several words the next calls give one each; their buffer may be empty.
+        Of several words the next calls give one each; their buffer may be empty. The same word twice in one buffer is
+        told once: feed less than a second at a time.
         """
+        size = len(samples)
+        if size and samples is not self._fed:
+            self._width = _width(samples)
+            self._fed = samples
         if count is None:
-            count = _count(samples)
+            size *= self._width
+            if size & 1:
+                raise ValueError("a listener takes samples of 2 bytes, %d bytes were given; give whole samples" % size)
+            count = size >> 1
         self._hear(samples, count)
         return self._next() if self._waiting else None
 
@@ -262,6 +274,16 @@ class _Reader:
     # cannot have kept is lost.
 
     def __init__(self, source, fe, buffered_ms, timeout_ms, report, prepare):
+        if not hasattr(source, "readinto"):
+            raise ValueError(
+                "a listener reads by readinto, %s has none; give a microphone, an open file or a socket"
+                % type(source).__name__
+            )
+        if timeout_ms < 1 or (buffered_ms is not None and buffered_ms < 1):
+            raise ValueError(
+                "a listener has timeout_ms %s and buffered_ms %s, 1 is the least; give larger numbers"
+                % (timeout_ms, buffered_ms)
+            )
         self._source, self._report, self._prepare = source, report, prepare
         self._rate = fe.rate
         self._frame_us = fe.step * _SECOND_US // fe.rate
@@ -350,6 +372,11 @@ class _Reader:
     def end(self, size, at_once):
         # -> size, None for nothing. at_once: whether the read took no longer than the source itself.
         now = ticks_us()
+        if size is not None and not (isinstance(size, int) and 0 <= size <= len(self._from_start)):
+            raise ValueError(
+                "readinto of the source gave %s for %d bytes; it gives how many it has read, or in async for a "
+                "coroutine of that" % (size, len(self._from_start))
+            )
         took_us = max(0, ticks_diff(now, self._last))
         self._last = now
         if self._quiet_us > 0:
@@ -404,13 +431,9 @@ class _Reader:
             self._untold, self._quiet_us = 0, _SECOND_US
 
 
-def _count(samples):
-    # -> how many samples a buffer has
-    size = len(samples)
-    if isinstance(samples, array):
-        return size
-    if size and not isinstance(samples, (bytes, bytearray)):
-        size *= len(bytes(samples[:1]))  # a memoryview does not tell how wide its items are
-    if size & 1:
-        raise ValueError("a listener takes samples of 2 bytes, %d bytes were given; give whole samples" % size)
-    return size >> 1
+def _width(samples):
+    # -> the bytes of an item, which an array or a memoryview does not tell
+    width = 1 if isinstance(samples, (bytes, bytearray)) else len(bytes(samples[:1]))
+    if width > 2:
+        raise ValueError("a listener takes samples of 2 bytes, these have %d; take the upper half of each" % width)
+    return width

@@ -197,6 +197,10 @@ def test_feed_takes_samples_of_every_kind():
     assert listener.feed(answers, 5) is None and listener.ms == 45
     assert listener.dropped == listener.stalls == 0
     assert "5 bytes were given" in refused(listener.feed, bytes(5))
+    for wide in array("i", [1]), array("f", [1]), memoryview(array("i", [1])):
+        assert "samples of 2 bytes, these have 4; " in refused(listener.feed, wide)
+        assert "these have 4; " in refused(listener.feed, wide, 1)
+    assert listener.feed(array("i")) is None and listener.feed(answers, 5) is None and listener.ms == 50
     assert "has no source" in refused(lambda: list(listener))
     """)
 
@@ -633,6 +637,44 @@ def test_a_model_without_what_a_listener_needs():
         "stand-in has 3 outputs with 2 labels and listens for number 2; pack it again",
         "stand-in has 3 outputs with 0 labels and listens for number 0; pack it again",
     ]
+
+
+def test_arguments_that_cannot_be():
+    """A path in the place of a source, a coroutine in a plain loop, a count of bytes that nobody can have read."""
+    output = board("""
+    class Wrong:
+        def readinto(self, buffer):
+            return self.gives
+
+    async def coroutine():
+        return 20
+
+    async def first(listener):
+        async for word in listener:
+            break
+
+    import asyncio
+    for source in "sound.raw", 3, [1], bytes(8):
+        print(refused(Listener, Model(), source))
+    for options in {"buffered_ms": 0}, {"buffered_ms": -5}, {"timeout_ms": 0}:
+        print(refused(Listener, Model(), Wrong(), **options))
+    for Wrong.gives in 2.5, "ab", -1, 21:
+        print(refused(lambda: list(Listener(Model(), Wrong()))))
+        if isinstance(Wrong.gives, int):
+            assert "coroutine" in refused(lambda: asyncio.run(first(Listener(Model(), Wrong()))))
+    Wrong.gives = coroutine()
+    print(refused(lambda: list(Listener(Model(), Wrong()))))
+    """)
+    lines = output.splitlines()
+    for line, name in zip(lines, ("str", "int", "list", "bytes"), strict=False):
+        assert line == f"a listener reads by readinto, {name} has none; give a microphone, an open file or a socket"
+    assert [line.split(", 1 is")[0] for line in lines[4:7]] == [
+        "a listener has timeout_ms 1000 and buffered_ms 0",
+        "a listener has timeout_ms 1000 and buffered_ms -5",
+        "a listener has timeout_ms 0 and buffered_ms None",
+    ]
+    for line, gave in zip(lines[7:], ("2.5", "ab", "-1", "21", "<generator object"), strict=True):
+        assert line.startswith(f"readinto of the source gave {gave}") and " for 20 bytes; " in line
 
 
 def test_no_section_makes_a_listener_do_more_than_refuse_or_hear():

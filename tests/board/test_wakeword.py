@@ -136,6 +136,33 @@ def test_ten_minutes_of_other_speech(name):
         assert ours == expected
 
 
+def test_feed_allocates_nothing_for_a_buffer_it_knows():
+    output = run(
+        """
+        import gc
+        from array import array
+        from whit.listen import Listener
+
+        listener = Listener("m.whit")
+        samples = array("h", bytes(2000))
+
+        def feed(times):
+            before = gc.mem_alloc()
+            for i in range(times):
+                listener.feed(samples)
+            return gc.mem_alloc() - before
+
+        feed(1)
+        gc.disable()
+        print(feed(100), listener.ms)
+        """,
+        {"m.whit": packed("hey_jarvis").blob},
+        HEAP,
+        AUDIO,
+    )
+    assert output.split() == ["0", "6312"]
+
+
 def test_ten_thousand_frames_leave_the_heap_as_it_is():
     """Without any collection, in 190 KB, from the first second on."""
     samples = np.concatenate([speech("hey jarvis", "slt"), other_speech(1.75)])

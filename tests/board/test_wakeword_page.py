@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from spoken import VOICES, packed, speech
 from test_examples import AUDIO, EXAMPLES, FAKES, wav
 from test_wakeword import heard
 from whit.listening import read_manifest
+from whit.microfrontend import Parameters
 from whit.pack import pack
+from whit.recording import read_wav
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs/wakeword.md").read_text()
@@ -54,13 +57,13 @@ def test_the_first_program_prints_the_word():
     assert word == "Hey Jarvis" and 1000 < int(ms) < 2600
 
 
-def test_the_second_program_records_what_the_board_hears():
-    endless = "import machine\nmachine.I2S.enough = lambda: False\n"
-    show = 'with open("recorded.raw", "rb") as f:\n    for _ in range(100):\n        print(f.read(3200).hex())\n'
-    output = board(endless + blocks("python")[1], show + "    assert not f.read(1)")
-    samples = np.frombuffer(bytes.fromhex("".join(output.split())), "<i2")
+def test_the_second_program_records_what_the_board_hears(tmp_path):
+    show = "with open('recorded.wav', 'rb') as f:\n    while part := f.read(3200):\n        print(part.hex())\n"
+    output = board(blocks("python")[1], f"assert machine.I2S.open.closed\n{show}")
+    (tmp_path / "recorded.wav").write_bytes(bytes.fromhex("".join(output.split())))
+    samples = read_wav(tmp_path / "recorded.wav", 16000)
     spoken = speech("hey jarvis", "awb", 1.0) // 64 * 4
-    assert len(samples) == 160_000 and not samples[len(spoken) :].any()
+    assert len(samples) == 48_000 and not samples[len(spoken) :].any()
     np.testing.assert_array_equal(samples[: len(spoken)], spoken)
 
 
@@ -99,6 +102,13 @@ def test_the_wiring_is_that_of_the_examples():
 def test_the_size_of_the_buffer_is_what_it_says():
     for ibuf, ms in re.findall(r"ibuf=(\d+)\).*?buffered_ms=(\d+)", PAGE, re.S):
         assert int(ibuf) == 8 * 16 * int(ms)
+
+
+def test_the_table_of_parameters_is_theirs():
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", PAGE, re.M))
+    defaults = asdict(Parameters())
+    assert rows.keys() | {"step_ms"} == defaults.keys()
+    assert {name: json.loads(value) for name, value in rows.items()} == {name: defaults[name] for name in rows}
 
 
 def test_links():

@@ -18,7 +18,7 @@ import sys
 import whit
 from machine import I2S, Pin
 from network import STA_IF, WLAN
-from umqtt.simple import MQTTClient, MQTTException
+from umqtt.simple import MQTTClient
 from whit.listen import Listener
 
 SCK, WS, SD = (5, 6, 7) if "S3" in sys.implementation._machine else (32, 25, 33)
@@ -65,15 +65,19 @@ async def publish():
         await heard.wait()
         heard.clear()
         while words:
+            waited = 0
             while not wifi.isconnected():
                 await asyncio.sleep_ms(100)
+                waited += 1
+                if waited == 100:
+                    print("there is no Wi-Fi %s yet; check it, and secrets.py" % secrets.WIFI)
             try:
                 if client is None:
-                    client = MQTTClient("whit", secrets.BROKER)
+                    client = MQTTClient("whit", secrets.BROKER, user=secrets.USER, password=secrets.BROKER_PASSWORD)
                     client.connect()
-                client.publish(secrets.TOPIC, words[0])
+                client.publish(secrets.TOPIC, words[0].encode())
                 words.pop(0)
-            except (OSError, MQTTException) as e:
+            except Exception as e:  # of a broker that hangs up umqtt says so by IndexError and AssertionError too
                 print("the broker at %s does not take the word: %r; trying again" % (secrets.BROKER, e))
                 client = None
                 await asyncio.sleep(1)

@@ -3,4 +3,6 @@
 WIFI = "name of the network"
 PASSWORD = "its password"
 BROKER = "192.168.1.10"  # name or address of the MQTT broker
+USER = None  # where the broker asks for a name
+BROKER_PASSWORD = None
 TOPIC = "home/wakeword"

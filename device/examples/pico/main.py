@@ -32,6 +32,7 @@ microphone = I2S(
     ibuf=RATE * KEPT_MS // 1000 * FRAME_BYTES,
 )
 led = Pin("LED", Pin.OUT)
+timer = Timer()
 
 
 def louder(samples):
@@ -46,4 +47,4 @@ print("listening")
 for word, ms in Listener(model, microphone, buffered_ms=KEPT_MS, prepare=louder):
     print("%s, %d.%d s after the start" % (word, ms // 1000, ms % 1000 // 100))
     led.on()
-    Timer(period=500, mode=Timer.ONE_SHOT, callback=dark)  # no sleep here: the sound goes on
+    timer.init(period=500, mode=Timer.ONE_SHOT, callback=dark)  # no sleep here: the sound goes on

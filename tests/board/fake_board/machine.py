@@ -30,7 +30,7 @@ class Timer:
     # Its time is up as soon as the next samples are read, as real time does not pass here.
     ONE_SHOT, PERIODIC = 0, 1
 
-    def __init__(self, id=-1, mode=1, period=-1, callback=None):
+    def init(self, *, mode=1, period=-1, callback=None):
         assert mode == Timer.ONE_SHOT and period > 0
         timers.append((self, callback))
 
@@ -46,7 +46,7 @@ class I2S(io.IOBase):
         assert ibuf % 2048 == 0 and ibuf >= 4096, "an ESP32 keeps sound in blocks of 256 frames of 8 bytes"
         if isinstance(sck.number, int) and sck.number == 16:
             assert ws.number == sck.number + 1, "on a Pico WS is the pin behind SCK"
-        self.polled = False
+        self.polled = self.closed = False
         self.silent_since = None
         self.wav = open_wav("spoken.wav", rate)
         I2S.open = self
@@ -64,7 +64,11 @@ class I2S(io.IOBase):
         self.polled = True
         return argument & 1
 
+    def deinit(self):
+        self.closed = True
+
     def readinto(self, buffer):
+        assert not self.closed
         assert len(buffer) % 2 == 0, "a board's I2S gives whole samples"
         for timer, callback in timers:
             callback(timer)

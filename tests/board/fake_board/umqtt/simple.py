@@ -10,7 +10,8 @@ class MQTTException(Exception):
 class MQTTClient:
     tries = 0
 
-    def __init__(self, client_id, server, port=0):
+    def __init__(self, client_id, server, port=0, user=None, password=None):
+        assert user is None and password is None
         self.server, self.connected = server, False
 
     def connect(self):
@@ -19,9 +20,11 @@ class MQTTClient:
             raise OSError(113)
         if MQTTClient.tries == 2:
             raise MQTTException(3)
+        if MQTTClient.tries == 3:
+            raise IndexError("bytes index out of range")  # the broker has hung up
         self.connected = True
         events.append("MQTT %s" % self.server)
 
     def publish(self, topic, message):
-        assert self.connected
-        events.append("MQTT %s %s" % (topic, message))
+        assert self.connected and isinstance(message, bytes)
+        events.append("MQTT %s %s" % (topic, message.decode()))

@@ -40,16 +40,18 @@ def demo_wakeword(recording: Path | None, kernels: str | None, progress: Callabl
     expected = reference(model, samples, listening.refractory_ms)
     said = f'flite says: "{_SAID}"' if recording is None else str(recording)
     lines = [
-        f"packed {model.name} into {len(packed.blob):,} bytes; the arena takes {packed.plan.arena_bytes:,}",
+        f"packed {model.name} in memory: {len(packed.blob):,} bytes, the arena takes {packed.plan.arena_bytes:,}",
         f"{said} ({len(samples) / _RATE:.1f} s)",
         "",
         f"heard under MicroPython:    {_words(heard)}",
         f"heard by pymicro-wakeword:  {_words(expected)}",
         "the same words at the same frames" if heard == expected else "the words DIFFER",
         "",
-        "on a board:   from whit.listen import Listener",
-        f'              for word, ms in Listener("{_MODEL}.whit", microphone, buffered_ms=128):',
-        "                  print(word)",
+        "on a board, with a microphone (docs/wakeword.md):",
+        "",
+        "    from whit.listen import Listener",
+        f'    for word, ms in Listener("{_MODEL}.whit", microphone, buffered_ms=128):',
+        "        print(word)",
     ]
     return "\n".join(lines), 0 if heard == expected else 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,15 +60,27 @@ def hear(
         progress: called with (seconds done, seconds).
 
     Raises:
-        WhitError: a model that cannot listen, and whatever the runtime refuses.
+        WhitError: a model that cannot listen, a recording too short for an answer, and whatever the runtime refuses.
     """
     about = listener_of(path, blob)
+    rate, least = about["frontend"]["rate"], _least(about)
+    if len(samples) < least:
+        raise WhitError(
+            f"{path}: gives its first answer after {least / rate:.2f} s of sound, the recording has "
+            f"{len(samples) / rate:.2f} s; record more"
+        )
     with tempfile.TemporaryDirectory(prefix="whit-") as folder, search_path() as environment:
         work = Path(folder)
         (work / BLOB).write_bytes(blob)
         (work / "sound").write_bytes(samples.astype("<i2").tobytes())
-        rate = about["frontend"]["rate"]
         command = [*interpreter(heap_bytes), str(_MAIN), folder, kernels or "", str(rate)]
         call(command, environment, str(path), -(-len(samples) // rate), progress)
         lines = (work / "heard").read_text().splitlines()
     return [Heard(about["detection"]["words"][int(word)], int(ms)) for word, ms in map(str.split, lines)]
+
+
+def _least(about: dict[str, Any]) -> int:
+    """How many samples fill the model's input and then the window of its answers."""
+    front, found = about["frontend"], about["detection"]
+    frames = math.prod(about["inputs"][0]["shape"]) // front["channels"] + (found["window"] - 1) * found["every"]
+    return front["window"] + (frames - 1) * front["step"]

@@ -75,7 +75,7 @@ def _detection(
         return None
     at, length = sections[blob.DETECTION]
     found = read_detection(data[at : at + length], name)
-    cutoff = found.threshold * outputs[0]["scale"] / max(found.window, 1)
+    cutoff = found.cutoff(outputs[0]["scale"])
     return asdict(found) | {"cutoff": cutoff, "words": [w for i, w in enumerate(labels) if found.classes >> i & 1]}
 
 

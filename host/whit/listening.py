@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -40,6 +41,16 @@ DETECTION_RECORD = "<HHIIHH"  # runs averaged, frames per run, classes, threshol
 _MOST_CLASSES = 32
 _MOST_FRAMES = 65535
 _SPECIES = "the JSON of a wake word"
+_MICRO = (
+    "feature_step_size",
+    "probability_cutoff",
+    "sliding_window_size",
+    "refractory_ms",
+    "classes",
+    "frames_per_inference",
+    "tensor_arena_size",  # of microWakeWord's, which say nothing here
+    "minimum_esphome_version",
+)
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,12 @@ class Listening:
 
 
 def is_manifest(data: bytes) -> bool:
-    """Whether these are meant to be the JSON of a wake word; there is much other JSON."""
+    """Whether these are meant to be the JSON of a wake word, also a broken one; there is much other JSON."""
     try:
         root = json.loads(data)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(root, dict) and isinstance(root.get("micro"), dict)
+        return b'"wake_word"' in data
+    return isinstance(root, dict) and ("wake_word" in root or isinstance(root.get("micro"), dict))
 
 
 def beside(model: Path) -> Listening | None:
@@ -92,9 +103,10 @@ def read_manifest(data: bytes, name: str) -> Listening:
     if not isinstance(root, dict):
         raise WhitError(f"{name}: holds no JSON object; give {_SPECIES}")
     found = _Reader(name, root)
-    if (version := root.get("version")) != 2 or isinstance(version, float):
+    if (version := found.value("version")) != 2 or isinstance(version, float):
         raise WhitError(f"{name}: version is {_shown(version)}, 2 is supported; give a manifest of that version")
     micro = _Reader(name, found.object("micro", required=True), "micro.")
+    micro.known(_MICRO)
     parameters = _parameters(name, found.object("frontend"), micro.whole("feature_step_size", 1, 1000))
     cutoff = micro.value("probability_cutoff")
     if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0 <= cutoff < 1:
@@ -125,6 +137,14 @@ class _Reader:
         return WhitError(
             f"{self.name}: {self.prefix}{key} is {_shown(self.values.get(key))}, {supported} is supported; correct it"
         )
+
+    def known(self, keys: Sequence[str]) -> None:
+        for key in self.values:
+            if key not in keys:
+                raise WhitError(
+                    f"{self.name}: {self.prefix}{shortened(key.encode('unicode_escape').decode())} is unknown, "
+                    f"{', '.join(keys)} are supported; correct it"
+                )
 
     def value(self, key: str) -> Any:
         if key not in self.values:
@@ -161,12 +181,10 @@ def _shown(value: Any) -> str:
 
 
 def _parameters(name: str, values: dict[str, Any], step_ms: int) -> Parameters:
+    if "step_ms" in values:
+        raise WhitError(f"{name}: frontend.step_ms is not used; give micro.feature_step_size")
     known = [field.name for field in fields(Parameters) if field.name != "step_ms"]
-    for key in values:
-        if key == "step_ms":
-            raise WhitError(f"{name}: frontend.step_ms is not used; give micro.feature_step_size")
-        if key not in known:
-            raise WhitError(f"{name}: frontend: {_shown(key)} is unknown; supported: {', '.join(known)}")
+    _Reader(name, values, "frontend.").known(known)
     try:
         parameters = Parameters(step_ms=step_ms, **values)
         tables(parameters)
@@ -289,6 +307,11 @@ class Detection:
     classes: int
     threshold: int
     refractory_ms: int
+
+    def cutoff(self, scale: float) -> float:
+        """The shortest number that has the effect of the cutoff, for an output of this scale."""
+        low, high = (total * scale / max(self.window, 1) for total in (self.threshold, self.threshold + 1))
+        return next((c for digits in range(1, 20) if low <= (c := round((low + high) / 2, digits)) < high), low)
 
 
 def read_detection(data: bytes, name: str) -> Detection:

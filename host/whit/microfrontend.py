@@ -80,7 +80,10 @@ class Parameters:
                 f"than half of the {self.rate} samples a second; choose other limits"
             )
         if self.enable_pcan and self.smoothing_bits < CORRECTION_BITS:
-            raise WhitError(f"smoothing_bits is {self.smoothing_bits}, gain control needs {CORRECTION_BITS} at least")
+            raise WhitError(
+                f"smoothing_bits is {self.smoothing_bits}, gain control needs {CORRECTION_BITS} at least; correct it, "
+                "or set enable_pcan to false"
+            )
 
     @property
     def window(self) -> int:

@@ -24,6 +24,8 @@ def read_wav(path: Path, rate: int) -> np.ndarray:
         WhitError: another kind of file, or one that is empty or cut; the text has the command that converts it.
     """
     data = files.read(path)
+    if not data:
+        raise WhitError(f"{path}: is empty; record it again")
     convert = f"convert it: {_command(path, rate)}"
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         raise WhitError(f"{path}: not a WAV file; {convert}")

@@ -145,7 +145,9 @@ REFUSED = {
     },
     "the bands reach from 125 to 8000 Hz, which must be less than half of the 16000 samples a second; choose other "
     "limits": {"upper_band_limit": 8000.0},
-    "smoothing_bits is 2, gain control needs 3 at least": {"smoothing_bits": 2},
+    "smoothing_bits is 2, gain control needs 3 at least; correct it, or set enable_pcan to false": {
+        "smoothing_bits": 2
+    },
 }
 
 

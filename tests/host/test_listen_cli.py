@@ -88,8 +88,8 @@ def test_listen_hears_nothing_in_noise(folder, capsys):
     assert capsys.readouterr().out == "a.wav: 0.50 s, heard by hey_jarvis.whit under MicroPython\n  no word\n"
 
 
-def test_a_recording_shorter_than_a_frame(folder, capsys):
-    Path("a.wav").write_bytes(write_wav(np.ones(1, np.int16), RATE))
+def test_a_recording_of_one_answer(folder, capsys):
+    Path("a.wav").write_bytes(write_wav(np.ones(480 + 14 * 160, np.int16), RATE))
     assert main(["listen", "a.wav", "hey_jarvis.whit"]) == 0
     assert capsys.readouterr().out.endswith("  no word\n")
 
@@ -156,7 +156,7 @@ def wav(kind=1, channels=1, rate=RATE, bits=16, data=bytes(3200), size=None, ext
 FFMPEG = "; convert it: ffmpeg -i a.wav -ac 1 -ar 16000 -c:a pcm_s16le a_16000.wav"
 BAD = {
     "mp3": (b"ID3\3" + bytes(100), "a.wav: not a WAV file" + FFMPEG),
-    "nothing": (b"", "a.wav: not a WAV file" + FFMPEG),
+    "nothing": (b"", "a.wav: is empty; record it again"),
     "riff": (b"RIFF\4\0\0\0WAVE", "a.wav: a WAV file without sound; record it again"),
     "header": (wav()[:30], "a.wav: a WAV file without sound; record it again"),
     "rate": (wav(rate=44100), "a.wav: has 44,100 samples a second, the model takes 16,000" + FFMPEG),
@@ -171,6 +171,10 @@ BAD = {
         "a.wav: is truncated: 3,200 bytes of sound, its header says 6,400; copy or record it again",
     ),
     "empty": (wav(data=b""), "a.wav: holds no samples; record it again"),
+    "short": (
+        wav(data=bytes(2 * (480 + 14 * 160 - 1))),
+        "hey_jarvis.whit: gives its first answer after 0.17 s of sound, the recording has 0.17 s; record more",
+    ),
 }
 
 
@@ -223,6 +227,16 @@ def test_models_that_cannot_listen_are_refused(folder, capsys):
     )
     assert refused(capsys, "listen", "a.wav", "hey_jarvis.whit", "--json", "other.json") == (
         "other.json: --json goes with a .tflite or .onnx file, hey_jarvis.whit is packed; leave it out"
+    )
+    assert refused(capsys, "listen", "hey_jarvis.whit", "a.wav") == (
+        "hey_jarvis.whit: a model where the recording goes; run: whit listen FILE.wav hey_jarvis.whit"
+    )
+    assert refused(capsys, "listen", "a.wav", "other.json") == (
+        "other.json: not a model; give the .tflite, .onnx or .whit file that it belongs to"
+    )
+    Path("hey_jarvis.json").write_text('{"Micro": {}}')
+    assert refused(capsys, "listen", "a.wav", "hey_jarvis.tflite") == (
+        "hey_jarvis.json: not the JSON of a wake word; give that of hey_jarvis.tflite with --json"
     )
     assert "absent.whit: cannot be read" in refused(capsys, "listen", "a.wav", "absent.whit")
     assert "absent.wav: cannot be read" in refused(capsys, "listen", "absent.wav", "hey_jarvis.whit")

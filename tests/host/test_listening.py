@@ -151,7 +151,8 @@ WRONG = {
     b"\xff{}": r"^m\.json: not JSON \(.*\); give the JSON of a wake word$",
     b"[]": r"^m\.json: holds no JSON object; give the JSON of a wake word$",
     manifest(version=1): r"^m\.json: version is 1, 2 is supported; give a manifest of that version$",
-    manifest(version=None): r"^m\.json: version is null, 2 is supported; ",
+    manifest(version=None): r"^m\.json: version is missing; ",
+    manifest(micro_refactory_ms=5): r"^m\.json: micro\.refactory_ms is unknown, feature_step_size, .* are supported; ",
     manifest(micro=None): r"^m\.json: micro is missing; give the JSON of a wake word, with it$",
     manifest(micro=3): r"^m\.json: micro is 3, an object is supported; correct it$",
     manifest(wake_word=None): r"^m\.json: wake_word is missing; ",
@@ -183,10 +184,8 @@ WRONG = {
         micro_frames_per_inference=0
     ): r"^m\.json: micro\.frames_per_inference is 0, a whole number from 1 to 65535 ",
     manifest(frontend=[]): r"^m\.json: frontend is \[\], an object is supported; ",
-    manifest(
-        frontend={"window": 30}
-    ): r'^m\.json: frontend: "window" is unknown; supported: rate, window_ms, channels, ',
-    manifest(frontend={"\n" * 99: 30}): r'^m\.json: frontend: "[\\n]{56}\.\.\. is unknown; supported: rate, ',
+    manifest(frontend={"window": 30}): r"^m\.json: frontend\.window is unknown, rate, window_ms, channels, ",
+    manifest(frontend={"\n" * 99: 30}): r"^m\.json: frontend\.[\\n]{57}\.\.\. is unknown, rate, ",
     manifest(frontend={"step_ms": 20}): r"^m\.json: frontend\.step_ms is not used; give micro\.feature_step_size$",
     manifest(frontend={"window_ms": 10}): r"^m\.json: frontend: window_ms 10 is 160 samples at 16000 a second, 257 to ",
     manifest(frontend={"window_ms": [1] * 999}): r"^m\.json: frontend: window_ms is \[1, 1, [1, ]{,60}\.\.\., a whole ",
@@ -208,6 +207,7 @@ def test_a_wrong_manifest_is_refused_in_one_sentence(data):
 
 def test_what_is_a_manifest():
     assert is_manifest(manifest()) and is_manifest(manifest(version=1))
+    assert is_manifest(b'{"wake_word": "Hey", "Micro": {}}') and is_manifest(b'{"wake_word": 0,97')
     for data in (b"", b"{", b"[]", b"{}", b'{"micro": 1}', b'{"model": {}}', b"[" * 100_000, bytes(range(256))):
         assert not is_manifest(data)
 
@@ -285,7 +285,8 @@ def test_pack_takes_the_json_beside_the_model(folder, capsys):
     for line in (
         r"front end +40 channels of 480 samples, every 160 at 16,000 a second",
         r"listens for +Hey Jarvis",
-        r"heard +above 0\.9695 in the mean of 5 runs, a run every 3 frames",
+        r"heard +above 0\.97 in the mean of 5 runs, a run every 3 frames",
+        r"heard again +after 1,000 ms",
     ):
         assert re.search(f"^{line}$", said, re.M), said
     assert main(["inspect", "hey_jarvis.whit"]) == 0
@@ -299,7 +300,7 @@ def test_pack_takes_the_json_beside_the_model(folder, capsys):
         "classes": 1,
         "threshold": 1241,
         "refractory_ms": 1000,
-        "cutoff": 1241 / 1280,
+        "cutoff": 0.97,
         "words": ["Hey Jarvis"],
     }
     assert about["frontend"]["channels"] == 40 and about["frontend"]["dtype"] == "int8"
@@ -319,9 +320,17 @@ def test_pack_leaves_another_kind_of_json_alone(folder, capsys):
     assert "listen" not in capsys.readouterr().out
     assert main(["pack", "hey_jarvis.tflite", "--json", "hey_jarvis.json"]) == 2
     assert (
-        capsys.readouterr().err
-        == "whit: hey_jarvis.json: version is null, 2 is supported; give a manifest of that version\n"
+        capsys.readouterr().err == "whit: hey_jarvis.json: version is missing; give the JSON of a wake word, with it\n"
     )
+
+
+def test_pack_refuses_a_manifest_with_a_slip_beside_the_model(folder, capsys):
+    path = Path("hey_jarvis.json")
+    good = path.read_text()
+    for slip, said in ("0,97", "hey_jarvis.json: not JSON ("), ("Micro", "hey_jarvis.json: micro is missing; "):
+        path.write_text(good.replace({"0,97": "0.97", "Micro": "micro"}[slip], slip))
+        assert main(["pack", "hey_jarvis.tflite"]) == 2
+        assert capsys.readouterr().err.startswith(f"whit: {said}")
 
 
 def test_pack_refuses_a_broken_manifest_beside_the_model(folder, capsys):

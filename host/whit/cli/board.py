@@ -96,7 +96,8 @@ def _deploy_to(
     time = in_seconds(measured.microseconds / 1e6) + " per inference" + (" on this PC" if a.simulate else "")
     pages = f", {measured.pages} page reads" if measured.pages else ""
     print(f"self-test passed; {time} with {measured.kernels} kernels{pages}")
-    print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left")
+    wide = "; this PC's objects are twice as wide as a board's, of which whit fit tells" if a.simulate else ""
+    print(f"whit and the model hold {in_bytes(measured.heap_bytes)} of heap, {measured.free_bytes:,} are left{wide}")
     print()
     if a.simulate:
         print("Try it, on a board that stays: whit simulate, deploy with its --port, mpremote connect PORT repl")

@@ -28,6 +28,7 @@ def _listen(a: Arguments) -> int:
     from ..recording import read_wav
     from ..simulate import HEAP_BYTES
 
+    _check_kinds(a)
     blob = _blob(a)
     rate = listener_of(a.model, blob)["frontend"]["rate"]
     samples = read_wav(a.recording, rate)
@@ -43,6 +44,14 @@ def lines_of(heard: list[Heard]) -> list[str]:
     return [f"{each.ms / 1000:9.3f} s  {each.word}" for each in heard] or ["  no word"]
 
 
+def _check_kinds(a: Arguments) -> None:
+    """Raises WhitError for a recording that is a model, or a model that is its JSON."""
+    if a.recording.suffix.lower() in (".whit", ".tflite", ".onnx"):
+        raise WhitError(f"{a.recording}: a model where the recording goes; run: whit listen FILE.wav {a.recording}")
+    if a.model.suffix.lower() == ".json":
+        raise WhitError(f"{a.model}: not a model; give the .tflite, .onnx or .whit file that it belongs to")
+
+
 def _blob(a: Arguments) -> bytes:
     """The .whit file, packed where it is not yet."""
     from ..listening import beside, read_manifest
@@ -56,6 +65,9 @@ def _blob(a: Arguments) -> bytes:
     data = read_file(a.model)
     listening = read_manifest(files.read(a.json), str(a.json)) if a.json else beside(a.model)
     if listening is None:
+        words = a.model.with_suffix(".json")
+        if words.is_file():
+            raise WhitError(f"{words}: not the JSON of a wake word; give that of {a.model.name} with --json")
         raise WhitError(f"{a.model}: no JSON of a wake word lies beside it; give it with --json")
     return pack(data, a.model.name, listening=listening).blob
 

@@ -127,9 +127,9 @@ def _listening_rows(table: Table, about: dict) -> None:
     if found := about["detection"]:
         table.add_row("listens for", ", ".join(found["words"]))
         runs = f"{found['window']} runs" if found["window"] > 1 else "a run"
-        table.add_row(
-            "heard", f"above {found['cutoff']:.4g} in the mean of {runs}, a run every {found['every']} frames"
-        )
+        every = f"{found['every']} frames" if found["every"] > 1 else "frame"
+        table.add_row("heard", f"above {found['cutoff']:g} in the mean of {runs}, a run every {every}")
+        table.add_row("heard again", f"after {found['refractory_ms']:,} ms")
 
 
 # inspect
@@ -350,7 +350,10 @@ def _demo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("what", nargs="?", choices=("digits", "wakeword"), default="digits", help="default: digits")
     p.add_argument("--kernels", choices=("native", "viper"), help="default: native where there is one")
     p.add_argument(
-        "--wav", type=Path, metavar="FILE.wav", help="for wakeword: a recording in place of a synthetic voice"
+        "--wav",
+        type=Path,
+        metavar="FILE.wav",
+        help="for wakeword: a recording in place of a synthetic voice, of one channel, 16 bits, 16,000 a second",
     )
 
 

@@ -39,7 +39,7 @@ class Frontend:
 
     def reset(self) -> None:
         """Forget the samples that no frame is complete with, and the noise."""
-        self._left = np.zeros(0, np.int16)
+        self._left: np.ndarray = np.zeros(0, np.int16)
         self._noise = np.zeros(self.tables.channels, np.uint64)
 
     def feed(self, samples: np.ndarray) -> np.ndarray:

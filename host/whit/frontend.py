@@ -56,7 +56,7 @@ def scaling(scale: float, zero_point: int, dtype: str, feature_scale: float = FE
     if not scale > 0:
         raise WhitError("its input is not quantized; quantize it")
     least = np.iinfo(dtype).min
-    v = np.arange(1 << 16)
+    v: np.ndarray = np.arange(1 << 16)
     wanted = np.clip(np.rint(v * feature_scale / scale + zero_point) - least, 0, 255).astype(np.int64)
     limit = int(np.argmax(wanted == 255)) if wanted[-1] == 255 else len(v) - 1
     v, wanted = v[: limit + 1], wanted[: limit + 1]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from whit.pack import Packed
 from whit.plan import Plan
-from whit.program import Place, Step
+from whit.program import Place, Step, copy_step
 from whit.write import write
 
 
@@ -23,8 +23,8 @@ def unrolled(packed: Packed, frames: int) -> bytes:
     first = len(program.buffers)
     steps: list[Step] = []
     for i in range(frames):
-        steps += [_copy(x, Place(first, i * x), inside[0]), *program.steps]
-        steps.append(_copy(y, inside[1], Place(first + 1, i * y)))
+        steps += [copy_step("frame", Place(first, i * x), inside[0], x), *program.steps]
+        steps.append(copy_step("frame", inside[1], Place(first + 1, i * y), y))
     outside = [
         replace(port, shape=(frames, size), buffer=first + i, offset=0)
         for i, (port, size) in enumerate(zip(ports, (x, y), strict=True))
@@ -40,8 +40,3 @@ def unrolled(packed: Packed, frames: int) -> bytes:
     scratch = frames * (0, *plan.scratch, 0)
     end = -(-(offsets[-1] + frames * y) // 16) * 16
     return write(program, Plan(end, offsets, scratch, 0, ()))
-
-
-def _copy(size: int, x: Place, y: Place) -> Step:
-    strides = dict.fromkeys(("x0", "x1", "x2", "y0", "y1", "y2"), 0)
-    return Step("copy", "frame", {"n0": 1, "n1": 1, "n2": 1, "n3": size} | strides, {"x": x, "y": y})

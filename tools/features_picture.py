@@ -7,27 +7,14 @@ from __future__ import annotations
 
 import argparse
 import io
-import subprocess
-import tempfile
-import wave
 from pathlib import Path
 
 import numpy as np
+from whit.demo_wakeword import spoken
 from whit.features import features
 from whit.microfrontend import FEATURE_SCALE, Parameters
 
-PAUSE = 0.25  # seconds of silence before and behind the word
-
-
-def spoken(text: str, voice: str) -> np.ndarray:
-    """What flite says, as samples at 16 kHz."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spoken.wav"
-        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", path], check=True)
-        with wave.open(str(path)) as f:
-            samples = np.frombuffer(f.readframes(f.getnframes()), "<i2")
-            pause = np.zeros(int(PAUSE * f.getframerate()), np.int16)
-    return np.concatenate([pause, samples, pause])
+PAUSE = 4000  # samples of silence before and behind the word
 
 
 def draw(samples: np.ndarray, title: str, path: Path) -> None:
@@ -58,7 +45,8 @@ def main() -> None:
     parser.add_argument("--voice", default="slt")
     arguments = parser.parse_args()
     title = f"“{arguments.text}”, flite's voice {arguments.voice}"
-    draw(spoken(arguments.text, arguments.voice), title, arguments.picture)
+    samples = np.pad(spoken(arguments.text, arguments.voice), PAUSE)
+    draw(samples, title, arguments.picture)
 
 
 if __name__ == "__main__":

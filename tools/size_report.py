@@ -12,13 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pymicro_wakeword
 from build_kernels import ARCHES, PREBUILT, ROOT, BuildError, link, tool
 from whit.device import opset
 from whit.listening import beside
 from whit.needs import IN_RAM, LISTENING_BYTES, LOADING_BYTES, PAGED, RUNTIME_BYTES, needs
 from whit.pack import pack
 from whit.simulate import interpreter, search_path
+from whit.wakeword import model_path
 
 # The budgets, in bytes. A module is all of its architecture's kernels together.
 # With what unpacks int4 weights, 236 bytes on the Cortex-M4, and what streaming models take: a copy by words and
@@ -97,7 +97,7 @@ print(after - before - len(listener.frontend._state))
 def listening_bytes() -> int:
     """Heap of the unix port: a listener from .mpy files that has heard a second of silence, without the loaded model
     and the front end's kernels and state."""
-    model = Path(pymicro_wakeword.__file__).parent / "models/hey_jarvis.tflite"
+    model = model_path("hey_jarvis")
     packed = pack(model.read_bytes(), listening=beside(model))
     with tempfile.TemporaryDirectory() as folder, search_path() as environment:
         (Path(folder) / "m.whit").write_bytes(packed.blob)

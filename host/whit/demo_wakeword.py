@@ -35,7 +35,7 @@ def demo_wakeword(recording: Path | None, kernels: str | None, progress: Callabl
     listening = beside(model)
     assert listening
     packed = pack(model.read_bytes(), model.name, listening=listening)
-    samples = _spoken() if recording is None else read_wav(recording, _RATE)
+    samples = spoken(_SAID, _VOICE) if recording is None else read_wav(recording, _RATE)
     heard = hear(Path(f"{_MODEL}.whit"), packed.blob, samples, kernels, progress=progress)
     expected = reference(model, samples, listening.refractory_ms)
     said = f'flite says: "{_SAID}"' if recording is None else str(recording)
@@ -60,7 +60,12 @@ def _words(heard: list[Heard]) -> str:
     return ", ".join(f"{each.word} at {each.ms / 1000:.2f} s" for each in heard) or "nothing"
 
 
-def _spoken() -> np.ndarray:
+def spoken(text: str, voice: str) -> np.ndarray:
+    """What a voice of flite says, as int16 samples, 16,000 a second.
+
+    Raises:
+        WhitError: flite is not installed, or failed.
+    """
     if shutil.which("flite") is None:
         raise WhitError(
             "flite, whose voice this demo listens to, is not installed; run: apt-get install flite, or give a "
@@ -68,7 +73,7 @@ def _spoken() -> np.ndarray:
         )
     with tempfile.TemporaryDirectory(prefix="whit-") as folder:
         path = Path(folder) / "said.wav"
-        done = subprocess.run(["flite", "-voice", _VOICE, "-t", _SAID, "-o", str(path)], capture_output=True, text=True)
+        done = subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], capture_output=True, text=True)
         if done.returncode or not path.exists():
             raise WhitError(f"flite failed ({done.stderr.strip()}); give a recording with --wav")
         return read_wav(path, _RATE)

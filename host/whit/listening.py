@@ -77,12 +77,17 @@ def is_manifest(data: bytes) -> bool:
     return isinstance(root, dict) and ("wake_word" in root or isinstance(root.get("micro"), dict))
 
 
-def beside(model: Path) -> Listening | None:
+def beside(model: Path, given: Path | None = None) -> Listening | None:
     """What the JSON of the same name asks for; None where none is there, or another kind of JSON, and of a .whit file.
+
+    Args:
+        given: a manifest that was named in the place of that.
 
     Raises:
         WhitError: a manifest that cannot be used.
     """
+    if given:
+        return read_manifest(files.read(given), str(given))
     path = model.with_suffix(".json")
     if model.suffix.lower() == ".whit" or not path.is_file():
         return None

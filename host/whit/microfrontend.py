@@ -143,9 +143,8 @@ class Tables:
     twiddles: np.ndarray  # i16 [192, 2], exp(-2 pi i k / 256)
     real_twiddles: np.ndarray  # i16 [128, 2], exp(-pi i ((k + 1) / 256 + 1/2))
     widths: np.ndarray  # u8 [channels + 1], bins of each mel slope
-    weights: (
-        np.ndarray
-    )  # i16 [end - first], of a bin for the channel that its slope falls to; WEIGHT_ONE less, for the next
+    # i16 [end - first], of a bin for the channel that its slope falls to; WEIGHT_ONE less, for the next
+    weights: np.ndarray
     gain: np.ndarray | None  # i16 [GAIN_ENTRIES], None without gain control
     log: np.ndarray | None  # u16 [LOG_ENTRIES], None without logarithm
 

@@ -19,7 +19,7 @@ def order(program: Program) -> Program:
     depends on that set alone, so of two ways to the same set the one with the lower peak is enough.
     """
     steps = program.steps
-    before = _before(program)
+    earlier = _before(program)
     given = least_bytes(program, needs(program, lifetimes(program)))
     if given <= max((_alone(program, step) for step in steps), default=given):
         return program
@@ -39,7 +39,7 @@ def order(program: Program) -> Program:
             continue
         seen.add(done)
         for i in range(len(steps)):
-            if not done >> i & 1 and before[i] & ~done == 0 and done | 1 << i not in seen:
+            if not done >> i & 1 and earlier[i] & ~done == 0 and done | 1 << i not in seen:
                 tried += 1
                 highest = max(peak, peaks.of(i, done))
                 if highest < given:

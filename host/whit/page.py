@@ -14,7 +14,7 @@ from math import lcm
 from .device.opset import INT4, quad_bytes, quant_bytes
 from .errors import WhitError
 from .lifetimes import aligned, least_bytes, lifetimes, needs
-from .program import WRITTEN, Place, Program, Step
+from .program import WRITTEN, Place, Program, Step, copy_step
 
 # Scratch for int4 weights of a convolution as bytes: the most that it may take, unless four channels take more. Whole
 # layers take the fewest instructions, slices may take less arena: of these, the first with which a program takes least.
@@ -135,12 +135,12 @@ class _Layer:
             values["ic"] = count // each
             inner = _new(buffers, pixels * values["ic"])
             source = Place(x.buffer, x.offset + first // each)
-            before = [_copy(step.name, source, inner, pixels, values["ic"], v["ic"], values["ic"])]
+            before = [copy_step(step.name, source, inner, values["ic"], pixels, v["ic"], values["ic"])]
             x = inner
         place = Place(y.buffer, y.offset + first)
         if self.pixels > 1:
             inner = _new(buffers, self.pixels * count)
-            after = [_copy(step.name, inner, place, self.pixels, count, count, self.channels)]
+            after = [copy_step(step.name, inner, place, count, self.pixels, count, self.channels)]
             place = inner
         kernel = replace(step, values=values, weights=weights, arena={"x": x, WRITTEN: place})
         return [*before, kernel, *after]
@@ -149,8 +149,3 @@ class _Layer:
 def _new(buffers: list[int], size: int) -> Place:
     buffers.append(size)
     return Place(len(buffers) - 1)
-
-
-def _copy(name: str, x: Place, y: Place, runs: int, run: int, x_stride: int, y_stride: int) -> Step:
-    strides = {"x0": 0, "x1": 0, "x2": x_stride, "y0": 0, "y1": 0, "y2": y_stride}
-    return Step("copy", name, {"n0": 1, "n1": 1, "n2": runs, "n3": run} | strides, {"x": x, WRITTEN: y})

@@ -59,6 +59,12 @@ def macs_of(kernel: str, f: dict[str, int]) -> int:
     return f["rows"] * f["k"] * f["o"] if kernel == "dense" else 0
 
 
+def copy_step(name: str, x: Place, y: Place, run: int, runs: int = 1, x_stride: int = 0, y_stride: int = 0) -> Step:
+    """The step that copies `runs` times `run` bytes; the strides are from one run to the next."""
+    strides = {"x0": 0, "x1": 0, "x2": x_stride, "y0": 0, "y1": 0, "y2": y_stride}
+    return Step("copy", name, {"n0": 1, "n1": 1, "n2": runs, "n3": run} | strides, {"x": x, WRITTEN: y})
+
+
 @dataclass(frozen=True)
 class Port:
     """An input or output of the network; real = scale * (q - zero_point)."""

@@ -37,9 +37,10 @@ def _fit(a: Arguments) -> int:
 
     data = read_file(a.model)
     wanted = [board(a.board)] if a.board is not None else boards()
+    listening = beside(a.model)
     why: list[str] = []
     with progress_bar("counting") as progress:
-        fits = [fit(data, a.model.name, each, a.kernels, beside(a.model)) for each in wanted]
+        fits = [fit(data, a.model.name, each, a.kernels, listening) for each in wanted]
         if not a.no_time:
             fits, why = count(fits, a.model.name, a.kernels, progress)
     status = 1 if a.board is not None and not fits[0].fits else 0

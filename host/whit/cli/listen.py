@@ -7,7 +7,6 @@ from pathlib import Path
 
 from .. import files
 from ..errors import WhitError
-from ..hear import Heard
 from .model import heap_argument, json_argument
 from .show import progress_bar
 
@@ -35,13 +34,8 @@ def _listen(a: Arguments) -> int:
     with progress_bar("listening") as progress:
         heard = hear(a.model, blob, samples, a.kernels, a.heap or HEAP_BYTES, progress)
     print(f"{a.recording}: {len(samples) / rate:.2f} s, heard by {a.model.name} under MicroPython")
-    print("\n".join(lines_of(heard)))
+    print("\n".join(f"{each.ms / 1000:9.3f} s  {each.word}" for each in heard) or "  no word")
     return 0
-
-
-def lines_of(heard: list[Heard]) -> list[str]:
-    """A line for each word."""
-    return [f"{each.ms / 1000:9.3f} s  {each.word}" for each in heard] or ["  no word"]
 
 
 def _check_kinds(a: Arguments) -> None:
@@ -54,7 +48,7 @@ def _check_kinds(a: Arguments) -> None:
 
 def _blob(a: Arguments) -> bytes:
     """The .whit file, packed where it is not yet."""
-    from ..listening import beside, read_manifest
+    from ..listening import beside
     from ..pack import pack
     from ..read import read_file
 
@@ -63,7 +57,7 @@ def _blob(a: Arguments) -> bytes:
             raise WhitError(f"{a.json}: --json goes with a .tflite or .onnx file, {a.model} is packed; leave it out")
         return files.read(a.model)
     data = read_file(a.model)
-    listening = read_manifest(files.read(a.json), str(a.json)) if a.json else beside(a.model)
+    listening = beside(a.model, a.json)
     if listening is None:
         words = a.model.with_suffix(".json")
         if words.is_file():

@@ -78,11 +78,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 def _pack(a: Arguments) -> int:
     """Pack a model into a .whit file and print what a board needs for it; a float one is quantized first."""
-    from ..listening import beside, read_manifest
+    from ..listening import beside
     from ..pack import pack_graph
 
     labels = read_labels(a.labels) if a.labels else ()
-    listening = read_manifest(files.read(a.json), str(a.json)) if a.json else beside(a.model)
+    listening = beside(a.model, a.json)
     output = a.output or a.model.with_suffix(".whit")
     files.keep(output, a.model, *(path for path in (a.calibrate, a.json) if path))
     graph = quantized(a.model, a.calibrate).graph if a.calibrate else read_model(a.model)
@@ -318,14 +318,14 @@ def _bench(a: Arguments) -> int:
     show(table)
     heard = [(core, found) for core, found in zip(cores, seconds, strict=True) if found]
     if heard:
-        found = heard[0][1]
         listening = columns("a second of audio", "core", "front end", "model", "together")
         for core, found in heard:
             counts = found.frontend, found.model, found.frontend + found.model
             listening.add_row(core.title, *(f"{count:,}" for count in counts))
         print()
         show(listening)
-        print(f"{found.frames:g} frames and {found.inferences:g} inferences, the mean over tones and noise")
+        any_core = heard[0][1]
+        print(f"{any_core.frames:g} frames and {any_core.inferences:g} inferences, the mean over tones and noise")
     if a.kernels == "viper":
         print("of the interpreter's own work in calls between viper functions only a part is counted")
     if a.core:

@@ -48,5 +48,5 @@ def windows(
     return values
 
 
-_TURNED = {a + b: a + c for a, b, c in [*((a, "h", "w") for a in "iok"), *((a, "y", "x") for a in "sdp")]}
-_TURNED |= {b: a for a, b in _TURNED.items()}
+_TURNED = {"ih": "iw", "oh": "ow", "kh": "kw", "sy": "sx", "dy": "dx", "py": "px"}
+_TURNED |= {across: down for down, across in _TURNED.items()}

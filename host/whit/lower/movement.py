@@ -35,7 +35,7 @@ def _pad(low: Lowering, op: Operator) -> None:
     low.add_step("fill", {"n": y.size, "value": filler}, {"y": result})
     strides = _strides(y.shape)
     start = sum(before * stride for (before, _), stride in zip(paddings, strides, strict=True))
-    _copy(low, x.shape, _strides(x.shape), strides, source, Place(result.buffer, result.offset + start))
+    copy_box(low, x.shape, _strides(x.shape), strides, source, Place(result.buffer, result.offset + start))
 
 
 @operator("CONCATENATION")
@@ -59,7 +59,7 @@ def _concatenation(low: Lowering, op: Operator) -> None:
     for x, source in pieces:
         target = Place(result.buffer, at)
         if source != target or math.prod(y.shape[:axis]) != 1:
-            _copy(low, x.shape, _strides(x.shape), strides, source, target)
+            copy_box(low, x.shape, _strides(x.shape), strides, source, target)
         at += x.shape[axis] * strides[axis]
 
 
@@ -138,7 +138,7 @@ def _take(low: Lowering, position: int, output: int, spans: Sequence[Span]) -> N
     boxes, _ = _boxes(shape, steps, _strides(shape))
     index = low.op.outputs[output]
     if boxes or index in low.graph.outputs or index in low.placing.inside:
-        _copy(low, shape, steps, _strides(shape), place, low.allocate(index))
+        copy_box(low, shape, steps, _strides(shape), place, low.allocate(index))
     else:
         low.rename(index, place)
 
@@ -148,7 +148,7 @@ def _strides(shape: Sequence[int]) -> list[int]:
     return [math.prod(shape[i + 1 :]) for i in range(len(shape))]
 
 
-def _copy(
+def copy_box(
     low: Lowering,
     shape: Sequence[int],
     x_strides: Sequence[int],

@@ -9,6 +9,7 @@ import numpy as np
 from ..graph import Operator, Tensor
 from ..program import Place, State
 from .lowering import Lowering, operator
+from .movement import copy_box
 
 
 @operator("READ_VARIABLE")
@@ -55,8 +56,7 @@ def _state(low: Lowering, variable: int, like: Tensor) -> Place:
 
 def _move(low: Lowering, size: int, source: Place, target: Place) -> None:
     """Of overlapping places the target lies before the source: `copy` begins at the front."""
-    strides = dict.fromkeys(("x0", "x1", "x2", "y0", "y1", "y2"), 0)
-    low.add_step("copy", {"n0": 1, "n1": 1, "n2": 1, "n3": size} | strides, {"x": source, "y": target})
+    copy_box(low, (size,), (1,), (1,), source, target)
 
 
 def finish(low: Lowering) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from whit.runtime import PREBUILT
 
 NATIVE = ("whit_native_x64.mpy",)
+AUDIO = (*NATIVE, "whit_audio_x64.mpy")  # to listen
 PRECOMPILED = ("whit_viper_x64",)
 NOTHING = ()
 

@@ -31,9 +31,9 @@ def synthesized(command: list[str]) -> np.ndarray:
 
 
 @cache
-def spoken(voice: str, text: str) -> np.ndarray:
+def spoken(voice: str, text: str, *options: str) -> np.ndarray:
     """What one of flite's VOICES says."""
-    return synthesized(["flite", "-voice", voice, "-t", text, "-o", "/dev/stdout"])
+    return synthesized(["flite", "-voice", voice, *options, "-t", text, "-o", "/dev/stdout"])
 
 
 @cache

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sounds import RATE, VOICES, synthesized
+from sounds import RATE, VOICES, spoken
 from whit.listening import read_manifest
 from whit.pack import Packed, pack
+from whit.wakeword import model_path, reference
 
 WORDS = {"hey_jarvis": "hey jarvis", "okay_nabu": "okay nabu", "hey_mycroft": "hey mycroft", "alexa": "alexa"}
 
@@ -29,8 +30,7 @@ lights on in the kitchen, and play some music. What time is it in New York? Set 
 @cache
 def speech(text: str, voice: str, before_s: float = 0.5, behind_s: float = 1.0, stretch: float = 1.0) -> np.ndarray:
     """int16 samples with silence around them. stretch: how much slower than the voice's own pace."""
-    paced = "--setf", f"duration_stretch={stretch}"
-    samples = synthesized(["flite", "-voice", voice, *paced, "-t", text, "-o", "/dev/stdout"])
+    samples = spoken(voice, text, "--setf", f"duration_stretch={stretch}")
     silence = (np.zeros(int(s * RATE), np.int16) for s in (before_s, behind_s))
     return np.concatenate([next(silence), samples, next(silence)])
 
@@ -46,18 +46,19 @@ def other_speech(minutes: float) -> np.ndarray:
     return np.concatenate(parts)[: int(minutes * 60 * RATE)]
 
 
-def _folder() -> Path:
-    return Path(pytest.importorskip("pymicro_wakeword").__file__).parent / "models"
+def _path(name: str) -> Path:
+    pytest.importorskip("pymicro_wakeword")
+    return model_path(name)
 
 
 def model(name: str) -> bytes:
     """The .tflite file of one of WORDS."""
-    return (_folder() / f"{name}.tflite").read_bytes()
+    return _path(name).read_bytes()
 
 
 def manifest(name: str, **micro: object) -> dict:
     """Its JSON, with some of what `micro` holds replaced."""
-    root = json.loads((_folder() / f"{name}.json").read_text())
+    root = json.loads(_path(name).with_suffix(".json").read_text())
     root["micro"] |= micro
     return root
 
@@ -69,26 +70,6 @@ def packed(name: str, **micro: object) -> Packed:
     return pack(model(name), name, listening=read_manifest(asked, f"{name}.json"))
 
 
-def rises(means: list[float], cutoff: float, times: list[int], refractory_ms: int = 1000) -> list[int]:
-    """When the mean gets above the cutoff, in ms, and not again before the refractory time is over."""
-    found: list[int] = []
-    above = False
-    for mean, ms in zip(means, times, strict=True):
-        now = mean > cutoff
-        if now and not above and (not found or ms - found[-1] >= refractory_ms):
-            found.append(ms)
-        above = now
-    return found
-
-
 def heard_by_pymicro_wakeword(name: str, samples: np.ndarray) -> list[int]:
     """When, in ms at the end of the frame."""
-    library = pytest.importorskip("pymicro_wakeword")
-    word = library.MicroWakeWord.from_builtin(library.Model(name))
-    means, times = [], []
-    for number, features in enumerate(library.MicroWakeWordFeatures().process_streaming(samples.tobytes())):
-        mean = word.process_streaming_prob(features)
-        if (number + 1) % word.stride == 0:
-            means.append(mean)
-            times.append(30 + 10 * number)
-    return rises(means, word.probability_cutoff, times)
+    return [each.ms for each in reference(_path(name), samples)]

@@ -1,6 +1,7 @@
 # Runs under MicroPython: a front end and a model whose answers are in the sound itself, a source that gives what a test
 # says when it says, and a clock that goes when somebody reads or sleeps. What the listener does shows as numbers.
 
+import gc
 import io
 import struct
 import sys
@@ -130,6 +131,27 @@ class Source(io.IOBase):
         buffer[:size] = self.data[self.at : self.at + size]
         self.at += size
         return size
+
+
+class Endless(Source):
+    # Silence, of which a read gives all that a frame takes. It notes the heap at the read `first` and ten thousand
+    # reads later, when it ends by KeyboardInterrupt; to one of a hundred polls it says that it has nothing.
+    def __init__(self, first):
+        super().__init__(b"")
+        self.first, self.polls, self.heap = first, 0, [0, 0]
+
+    def ioctl(self, request, argument):
+        self.polls += 1
+        return -1 if request != 3 else argument & 1 if self.polls % 100 else 0
+
+    def readinto(self, buffer):
+        self.reads += 1
+        if self.reads == self.first:
+            self.heap[0] = gc.mem_alloc()
+        elif self.reads == self.first + 10000:
+            self.heap[1] = gc.mem_alloc()
+            raise KeyboardInterrupt
+        return 2 * STEP
 
 
 class Microphone:

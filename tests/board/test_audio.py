@@ -7,13 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from installed import NATIVE
+from installed import AUDIO, NATIVE
 from micropython import run
 from sounds import reference, signals, speech
 from whit import features, frontend
 from whit.simulate import KERNEL_SETS
 
-AUDIO = (*NATIVE, "whit_audio_x64.mpy")
 SCALING = frontend.scaling(26 / 255, -128, "int8")
 SECTION = frontend.write_section(frontend.tables(frontend.Parameters()), SCALING)
 

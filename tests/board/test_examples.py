@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import AUDIO
 from micropython import run
 from spoken import RATE, other_speech, packed, speech
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "device/examples"
 FAKES = Path(__file__).with_name("fake_board")
-AUDIO = ("whit_native_x64.mpy", "whit_audio_x64.mpy")
 
 # Runs main.py as a board does, until the sound is over or the test has seen what it waits for.
 MAIN = """

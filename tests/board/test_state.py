@@ -14,8 +14,8 @@ ALLOCATED = Path(__file__).with_name("allocated.py").read_bytes()
 FRAMES = np.random.default_rng(5).integers(-128, 128, (12, 6)).astype(np.int8)
 
 
-def _packed(**options):
-    return pack(nets.frames("m", new=2, initial="random", **options), "m")
+def _packed(page_bytes=0):
+    return pack(nets.frames("m", new=2, initial="random"), "m", page_bytes=page_bytes)
 
 
 def _expected(packed) -> list[bytes]:
@@ -27,7 +27,7 @@ def _expected(packed) -> list[bytes]:
 @pytest.mark.parametrize("kernels", KERNEL_SETS)
 @pytest.mark.parametrize("paged", [False, True])
 def test_runs_follow_one_another_until_reset(kernels, paged):
-    packed = _packed() if not paged else pack(nets.frames("m", new=2, initial="random"), "m", page_bytes=256)
+    packed = _packed(256 if paged else 0)
     expected = _expected(packed)
     assert len(set(expected)) > 6
     run(

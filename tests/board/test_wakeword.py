@@ -5,15 +5,15 @@ import statistics
 
 import numpy as np
 import pytest
+from installed import AUDIO
 from micropython import run
-from spoken import VOICES, WORDS, heard_by_pymicro_wakeword, manifest, model, other_speech, packed, rises, speech
+from spoken import VOICES, WORDS, heard_by_pymicro_wakeword, manifest, model, other_speech, packed, speech
 from whit import oracle
 from whit.features import features
 from whit.frontend import scaling
 from whit.listening import read_manifest
 from whit.pack import pack
 
-AUDIO = ("whit_native_x64.mpy", "whit_audio_x64.mpy")
 HEAP = 190 << 10
 SAME_FRAME = "hey_jarvis", "okay_nabu"  # the others have answers near the cutoff that TensorFlow Lite rounds otherwise
 LISTEN = """
@@ -30,6 +30,18 @@ def heard(blob: bytes, samples: np.ndarray, kernels: str = "native") -> list[tup
     words, end, ms = output.rpartition("]")
     assert int(ms) == len(samples) // 16
     return eval(words + end)
+
+
+def rises(means: list[float], cutoff: float, times: list[int], refractory_ms: int = 1000) -> list[int]:
+    """When the mean gets above the cutoff, in ms, and not again before the refractory time is over."""
+    found: list[int] = []
+    above = False
+    for mean, ms in zip(means, times, strict=True):
+        now = mean > cutoff
+        if now and not above and (not found or ms - found[-1] >= refractory_ms):
+            found.append(ms)
+        above = now
+    return found
 
 
 def answers_of_tflm(name: str, samples: np.ndarray) -> np.ndarray:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import AUDIO
 from micropython import run
 from spoken import VOICES, packed, speech
-from test_examples import AUDIO, EXAMPLES, FAKES, wav
+from test_examples import EXAMPLES, FAKES, wav
 from test_wakeword import heard
 from whit.listening import read_manifest
 from whit.microfrontend import Parameters

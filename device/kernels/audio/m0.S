@@ -6,6 +6,8 @@
     .text
     .thumb
 
+#include "../m0_function.h"
+
     // On the stack: distances of one to four times m in bytes, the twiddles, their place, b, and the loops' ends.
     .equ M1, 0
     .equ M2, 4
@@ -67,18 +69,8 @@
     .endm
 
 // void m0_turned(complex *x, int m, const complex *w, int step): as turned(), m and step in bytes.
-    .p2align 2
-    .thumb_func
-    .globl m0_turned
-    .hidden m0_turned
-    .type m0_turned, %function
-m0_turned:
-    push {r4-r7, lr}
-    mov r4, r8
-    mov r5, r9
-    mov r6, r10
-    mov r7, r11
-    push {r4-r7}
+    ENTER m0_turned
+    SAVE
     sub sp, #FRAME
     str r1, [sp, #M1]
     lsls r4, r1, #1
@@ -164,10 +156,5 @@ m0_turned:
     bne 4f
     b 1b
 4:  add sp, #FRAME
-    pop {r4-r7}
-    mov r8, r4
-    mov r9, r5
-    mov r10, r6
-    mov r11, r7
-    pop {r4-r7, pc}
-    .size m0_turned, . - m0_turned
+    RESTORE
+    LEAVE m0_turned

@@ -222,7 +222,8 @@ def test_what_goes_wrong_at_boot(tmp_path):
             port.write(b"import os; os.rename('leave.py', 'main.py')\r")
             port.until(b">>> ")
             port.write(b"\x04")
-            assert port.until(b"information.\r\n>>> ").count(b"MPY: soft reboot\r\n") == 2
+            read = port.until(b"information.\r\n>>> ")
+            assert read.count(b"MPY: soft reboot\r\n") == 2, read
 
 
 def test_mip_installs_the_runtime(pico):

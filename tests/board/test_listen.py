@@ -29,6 +29,12 @@ def refused(f, *args, **options):
         assert text.count("; ") == 1 and "\\n" not in text, text
         return text
     assert False, "not refused"
+
+def until_interrupted(listener):
+    try:
+        list(listener)
+    except KeyboardInterrupt:
+        pass
 """
 
 
@@ -219,10 +225,7 @@ def test_ten_thousand_frames_allocate_nothing():
             listener = Listener(m, source, buffered_ms=buffered_ms)
             gc.collect()
             gc.disable()
-            try:
-                list(listener)
-            except KeyboardInterrupt:
-                pass
+            until_interrupted(listener)
             gc.enable()
             assert m.runs >= 3333 and source.heap[1] == source.heap[0] > 0, (options, source.heap)
     """)

@@ -129,10 +129,7 @@ def test_a_board_that_keeps_up_loses_nothing():
                 raise KeyboardInterrupt
         m.run = run
         listener = Listener(m, microphone, buffered_ms=100, report=said.append)
-        try:
-            list(listener)
-        except KeyboardInterrupt:
-            pass
+        until_interrupted(listener)
         assert microphone.lost == listener.dropped == 0 and not said, (work_us, listener.dropped)
     """)
 
@@ -150,10 +147,7 @@ def test_a_microphone_that_runs_slower_than_it_says_loses_nothing():
             raise KeyboardInterrupt
     m.run = run
     listener = Listener(m, microphone, buffered_ms=100, report=said.append)
-    try:
-        list(listener)
-    except KeyboardInterrupt:
-        pass
+    until_interrupted(listener)
     assert microphone.lost == listener.dropped == 0 and not said, listener.dropped
     """)
 
@@ -175,10 +169,7 @@ def test_a_board_that_is_too_slow_counts_what_it_loses(work_us):
         said.append((clock.now, int(text.split()[0])))
         assert text.count("; ") == 1
     listener = Listener(m, microphone, buffered_ms=100, report=report)
-    try:
-        list(listener)
-    except KeyboardInterrupt:
-        pass
+    until_interrupted(listener)
     times = [at for at, frames in said]
     assert all([b - a >= 1000000 for a, b in zip(times, times[1:])]), times
     print(microphone.lost / 10, listener.dropped, sum([frames for at, frames in said]), len(said))
